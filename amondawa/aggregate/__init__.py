@@ -1,0 +1,1 @@
+"""Series arithmetic: pure functions over arrays; knows no protocol and no store."""

@@ -1,0 +1,1 @@
+"""Which series exist: refs for series keys, tag columns per metric, rows per block, names."""

@@ -1,0 +1,1 @@
+"""The write path: group-committed journal, head in memory, flush to chunks."""

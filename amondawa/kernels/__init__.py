@@ -1,0 +1,1 @@
+"""Compiled loops (numba) with pure Python twins; nothing here does I/O."""

@@ -1,0 +1,1 @@
+"""Protocol adapters: request to model, result to wire. One package a dialect; they never import one another."""

@@ -1,0 +1,1 @@
+"""The KairosDB dialect: REST and telnet."""

@@ -1,0 +1,1 @@
+"""The native API: domains in the path."""

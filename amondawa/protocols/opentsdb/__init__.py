@@ -1,0 +1,1 @@
+"""The OpenTSDB dialect: HTTP and telnet."""

@@ -1,0 +1,1 @@
+"""The read path: plan row reads, merge chunks with the head, apply stages."""

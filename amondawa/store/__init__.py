@@ -1,0 +1,1 @@
+"""Stores in DynamoDB terms, the keys, the chunk codec and the ring of blocks."""

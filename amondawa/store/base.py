@@ -1,0 +1,149 @@
+"""The store contract, in DynamoDB's own terms: tables of items under a hash key and a range key.
+
+Every method is synchronous and thread-safe; callers run them in worker threads, one thread for a whole query, so that a query
+costs one hop off the event loop and not one per read. A method either did all of its work when it returns, durably, or raises:
+StorageFull when there is no room, Unavailable when the service cannot be reached, StoreError otherwise. Every write is
+idempotent: after an error the same call may be made again.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ITEM_BYTES = 409_600
+"""Largest item: keys, value and attribute names (16 bytes allowed for those)."""
+HASH_BYTES = 2_048
+RANGE_BYTES = 1_024
+BATCH_ITEMS = 25
+PAGE_BYTES = 1_048_576
+
+Key = tuple[bytes, bytes]
+"""(hash key, range key); neither may be empty."""
+
+
+class Item(NamedTuple):
+    """One item; `expires_s` (seconds since 1970, 0 = never) lets an engine drop it for nothing some time later."""
+
+    hash: bytes
+    range: bytes
+    value: bytes
+    expires_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Throughput of a table, in units a second; None = on demand."""
+
+    read_units: int | None = None
+    write_units: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """Units used so far (0 where the engine bills none)."""
+
+    read_units: float = 0.0
+    write_units: float = 0.0
+
+
+class BlockStore(ABC):
+    """Tables of items, plus this gateway's journal."""
+
+    name: str
+
+    @abstractmethod
+    def open(self) -> None:
+        """Make the store ready; create what it stands on. Raises ConfigError when it cannot (unwritable directory …)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything; the store can be opened again."""
+
+    # tables -----------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def create_table(self, table: str, capacity: Capacity = Capacity()) -> None:
+        """Create a table unless it exists; return when it can be used."""
+
+    @abstractmethod
+    def delete_table(self, table: str) -> None:
+        """Delete a table whole, unless it is gone already."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """Return the names of all tables, sorted."""
+
+    @abstractmethod
+    def set_capacity(self, table: str, capacity: Capacity) -> None:
+        """Change a table's throughput; engines without throughput only remember it."""
+
+    # items ------------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def put(self, table: str, items: Sequence[Item]) -> None:
+        """Write items, replacing those of the same key; of one key twice in a call the last wins.
+
+        Raises:
+            ValueError: an item or key past its limit, or an empty key.
+            NotFound: no such table.
+        """
+
+    @abstractmethod
+    def delete(self, table: str, keys: Sequence[Key]) -> None:
+        """Delete items by key; absent ones are no error."""
+
+    @abstractmethod
+    def change(self, puts: Mapping[str, Sequence[Item]], deletes: Mapping[str, Sequence[Key]]) -> None:
+        """Write and delete in several tables: first all puts, then all deletes.
+
+        Embedded engines make it one transaction when the tables share a block; elsewhere a crash in between leaves the
+        puts without the deletes, and the caller's keys must make that harmless.
+        """
+
+    @abstractmethod
+    def get(self, table: str, keys: Sequence[Key]) -> list[Item | None]:
+        """Return the items of the keys, in the keys' order; None for absent ones."""
+
+    @abstractmethod
+    def query(
+        self, table: str, hash_key: bytes, start: bytes | None = None, end: bytes | None = None, descending: bool = False
+    ) -> Iterator[list[Item]]:
+        """Yield the items of one hash key in pages of at most 1 MB, ordered by range key, start <= range < end."""
+
+    @abstractmethod
+    def query_many(
+        self, table: str, hash_keys: Sequence[bytes], start: bytes | None = None, end: bytes | None = None
+    ) -> dict[bytes, list[Item]]:
+        """Query many hash keys with the fewest requests; hash keys without items are left out."""
+
+    @abstractmethod
+    def put_if(self, table: str, item: Item, expected: bytes | None) -> bool:
+        """Write the item only when the stored value equals `expected` (None: only when absent); say whether it was."""
+
+    @abstractmethod
+    def consumed(self) -> Consumed:
+        """Return the units used since open."""
+
+    # journal ----------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def journal_append(self, segment: int, sequence: int, payload: bytes) -> None:
+        """Append an entry; it is durable (fsynced, or accepted by the service) on return.
+
+        Sequences ascend within a segment. A payload of any size is accepted (split inside where items are limited).
+        """
+
+    @abstractmethod
+    def journal_segments(self) -> list[int]:
+        """Return the segments that hold entries, ascending."""
+
+    @abstractmethod
+    def journal_read(self, segment: int) -> Iterator[bytes]:
+        """Yield the payloads of a segment in order of sequence. An entry whose append never returned may be missing."""
+
+    @abstractmethod
+    def journal_drop(self, segment: int) -> None:
+        """Drop a segment; its room on disk is given back."""
