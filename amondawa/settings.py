@@ -1,8 +1,18 @@
-"""Frozen settings. Reading them from options, environment and the stored configuration has no effect on import."""
+"""Frozen settings, read from the options of a command and the AMDW_ environment variables. Importing this does nothing.
+
+An option wins over its variable, a variable over the default. A variable that is set to nothing counts as not set.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from amondawa.errors import ConfigError
+
+PREFIX = "AMDW_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +66,174 @@ class Settings:
     # telnet connections
     telnet_idle_s: int = 300
     telnet_connections: int = 10_000
+
+    # who may come in
+    allow_anonymous: str = ""
+    """`DOMAIN:rw`: clients without a key may use this domain (`*`: any); needed to listen beyond this machine"""
+
+    # the process
+    log: str = "auto"
+    """json, console, or auto: console when stderr is a terminal"""
+    http_idle_s: int = 300
+    """a kept HTTP connection without a request is closed after this"""
+    stop_s: float = 9.0
+    """longest time from SIGTERM to the end of the process"""
+
+
+_SHORT_VARIABLES = {
+    "http_port": "AMDW_HTTP",
+    "kairosdb_port": "AMDW_KAIROSDB",
+    "opentsdb_port": "AMDW_OPENTSDB",
+    "kairosdb_telnet_port": "AMDW_KAIROSDB_TELNET",
+}
+"""Fields whose variable is not simply AMDW_ and the field in capitals."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "store": ("sqlite", "dynamodb", "memory"),
+    "log": ("auto", "json", "console"),
+}
+_MIB = 1024 * 1024
+_PORT = (0, 65_535)
+RANGES: Mapping[str, tuple[float, float]] = {
+    "http_port": _PORT,
+    "kairosdb_port": _PORT,
+    "opentsdb_port": _PORT,
+    "kairosdb_telnet_port": _PORT,
+    "store_column_height_s": (3_600, 2_073_600),  # offsets in a row are signed 32-bit milliseconds
+    "store_history_s": (0, 2**40),
+    "store_history_blocks": (0, 10_000),
+    "body_limit_bytes": (1_024, 4_096 * _MIB),
+    "line_limit_bytes": (1_024, 1_024 * _MIB),
+    "write_delay_ms": (0, 10_000),
+    "head_limit_bytes": (_MIB, 2**50),
+    "flush_age_s": (1, 86_400 * 365),
+    "text_limit_bytes": (1, 256 * 1024),  # a text must fit an item of the store
+    "cache_datapoints_bytes": (0, 2**50),
+    "query_points": (1, 2**60),
+    "query_series": (1, 2**60),
+    "query_seconds": (0.001, 86_400.0),
+    "query_threads": (1, 1_024),
+    "opentsdb_max_tags": (1, 1_000),
+    "telnet_idle_s": (1, 86_400 * 365),
+    "telnet_connections": (1, 1_000_000),
+    "http_idle_s": (1, 86_400 * 365),
+    "stop_s": (1.0, 600.0),
+}
+"""Inclusive limits of every number."""
+
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off"})
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a field."""
+    return _SHORT_VARIABLES.get(name, PREFIX + name.upper())
+
+
+def read_settings(options: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
+    """Make settings from options (by field name; None = not given) and environment variables.
+
+    Raises:
+        ConfigError: a value is of the wrong kind or out of its range; the text names the option or variable.
+    """
+    values: dict[str, object] = {}
+    for field in fields(Settings):
+        given = options.get(field.name)
+        text = environment.get(variable_of(field.name), "")
+        if given is not None:
+            values[field.name] = _checked(field.name, _option_of(field.name), given, type(field.default))
+        elif text:
+            values[field.name] = _checked(field.name, variable_of(field.name), text, type(field.default))
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was brought to its field's type
+    return _with_anonymous_domain(settings, "default_domain" in values)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the AMDW_ variables that no setting reads, each with the nearest name that one does ('' = none is near)."""
+    known = [variable_of(field.name) for field in fields(Settings)]
+    strangers = [name for name in environment if name.startswith(PREFIX) and name not in known]
+    return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
+
+
+def _option_of(name: str) -> str:
+    """Return the command's option of a field."""
+    return "--" + name.removesuffix("_port").replace("_", "-")
+
+
+def _checked(name: str, source: str, value: object, kind: type) -> object:
+    """Bring a value to its field's type and check its range."""
+    out = _convert(source, value, kind)
+    if name in CHOICES and out not in CHOICES[name]:
+        raise ConfigError(f"{source} must be one of {', '.join(CHOICES[name])}, not {value!r}")
+    if name in RANGES and isinstance(out, int | float):
+        low, high = RANGES[name]
+        if not low <= out <= high:
+            raise ConfigError(f"{source} must be from {low} to {high}, not {value}")
+    if name in _CHECKS:
+        _CHECKS[name](source, str(out))
+    return out
+
+
+def _convert(source: str, value: object, kind: type) -> object:
+    """Bring an option's or variable's value to a type; text is parsed."""
+    if kind is bool:
+        return _boolean(source, value)
+    text = str(value).strip()
+    try:
+        if kind is int:
+            return int(text)
+        if kind is float and math.isfinite(float(text)):
+            return float(text)
+    except ValueError:
+        pass  # worded below, as for a number that is not finite
+    if kind is str:
+        return text
+    raise ConfigError(f"{source} must be {'a whole number' if kind is int else 'a number'}, not {value!r}")
+
+
+def _boolean(source: str, value: object) -> bool:
+    text = str(value).strip().lower()
+    if text not in _YES | _NO:
+        raise ConfigError(f"{source} must be true or false, not {value!r}")
+    return text in _YES
+
+
+def _check_given(source: str, value: str) -> None:
+    if not value:
+        raise ConfigError(f"{source} must not be empty")
+
+
+def _check_anonymous(source: str, value: str) -> None:
+    domain, _, rights = value.rpartition(":")
+    if value and (not domain or rights != "rw"):
+        raise ConfigError(f"{source} must be DOMAIN:rw (or *:rw), not {value!r}")
+
+
+def _check_table_space(source: str, value: str) -> None:
+    if not 1 <= len(value) <= 64 or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in value):
+        raise ConfigError(f"{source} must be 1 to 64 letters, digits, '_', '-' or '.', not {value!r}")
+
+
+def _check_endpoint(source: str, value: str) -> None:
+    if value and not value.startswith(("http://", "https://")):
+        raise ConfigError(f"{source} must be a URL that begins with http:// or https://, not {value!r}")
+
+
+_CHECKS = {
+    "data": _check_given,
+    "bind": _check_given,
+    "region": _check_given,
+    "default_domain": _check_given,
+    "table_space": _check_table_space,
+    "dynamodb_endpoint": _check_endpoint,
+    "allow_anonymous": _check_anonymous,
+}
+"""What is asked of a text beyond its type."""
+
+
+def _with_anonymous_domain(settings: Settings, domain_given: bool) -> Settings:
+    """Let requests that name no domain go to the one that anonymous clients may use."""
+    domain = settings.allow_anonymous.rpartition(":")[0]
+    if domain in ("", "*") or domain_given:
+        return settings
+    return replace(settings, default_domain=domain)
