@@ -1,0 +1,384 @@
+"""UIDs: the numbers that OpenTSDB gives to metric names, tag names and tag values, and TSUIDs made of them.
+
+They order the groups of an answer and name series in `tsuid` queries, so they must outlive a restart: every new name is
+an entry of a log kept as documents, written before the write that brought the name is acknowledged. Ids count from 1 in
+order of first use. A name that came by another protocol gets its id when it is first asked for.
+
+A rename moves no data: the id keeps the name under which its points are stored (the *stored* name) and gets another
+*wire* name. Only this module knows the difference; `stored_name` and `wire_name` translate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from amondawa.gateway import GatewayDoor
+from amondawa.model.series import Series, Tags
+from amondawa.protocols.base import Scope
+from amondawa.protocols.opentsdb.errors import NoSuchId
+
+UidKind = Literal["metric", "tagk", "tagv"]
+KINDS: tuple[UidKind, ...] = ("metric", "tagk", "tagv")
+ERROR_KINDS: dict[UidKind, str] = {"metric": "metrics", "tagk": "tagk", "tagv": "tagv"}
+"""the words of the error texts"""
+
+COLLECTION = "opentsdb.uids"
+DOCUMENT_BYTES = 300_000
+COMPACT_DOCUMENTS = 64
+"""a log of more documents is written anew, in few, when it is loaded"""
+
+UID_HEX = 6
+_ESCAPE = 0xFFFFFF
+"""three bytes do not number everything for ever: from here on an id is FFFFFF and eight more digits"""
+_ESCAPED_HEX = 8
+
+Entry = tuple[UidKind, int, str, str, int, int]
+"""kind, id, wire name, stored name, created (s), 1 = assigned by request rather than by a write"""
+
+
+def uid_text(uid: int) -> str:
+    """Return an id as hexadecimal digits, as it stands in a TSUID."""
+    if uid < _ESCAPE:
+        return f"{uid:06X}"
+    return f"{_ESCAPE:06X}{uid:08X}"
+
+
+def parse_uids(text: str) -> list[int] | None:
+    """Cut hexadecimal digits into ids; None when they are not whole ids."""
+    ids = []
+    at = 0
+    try:
+        while at < len(text):
+            uid = int(text[at : at + UID_HEX], 16)
+            at += UID_HEX
+            if uid == _ESCAPE and len(text) - at >= _ESCAPED_HEX:
+                uid = int(text[at : at + _ESCAPED_HEX], 16)
+                at += _ESCAPED_HEX
+            ids.append(uid)
+    except ValueError:
+        return None
+    return ids if at == len(text) else None
+
+
+def no_such_id(kind: UidKind, uid: int) -> NoSuchId:
+    """Return the error of an id that no name has."""
+    return NoSuchId(ERROR_KINDS[kind], uid.to_bytes(3 if uid <= _ESCAPE else 7, "big"))
+
+
+class _Table:
+    """The names of one kind; ids index `names` and `created_s`."""
+
+    __slots__ = ("ids", "names", "created_s", "explicit", "stored", "by_stored")
+
+    def __init__(self) -> None:
+        self.ids: dict[str, int] = {}
+        self.names: list[str] = [""]
+        self.created_s: list[int] = [0]
+        self.explicit: set[int] = set()
+        self.stored: dict[int, str] = {}
+        self.by_stored: dict[str, int] = {}
+
+    def put(self, uid: int, name: str, stored: str, created_s: int, explicit: bool) -> None:
+        """File a name under an id, in place of the id's former name."""
+        missing = uid + 1 - len(self.names)
+        if missing > 0:
+            self.names.extend([""] * missing)
+            self.created_s.extend([0] * missing)
+        former = self.names[uid]
+        if former and self.ids.get(former) == uid:
+            del self.ids[former]
+        self.names[uid] = name
+        self.ids[name] = uid
+        self.created_s[uid] = created_s
+        if explicit:
+            self.explicit.add(uid)
+        if stored != name:
+            self.stored[uid] = stored
+            self.by_stored[stored] = uid
+
+    def of_stored(self, stored: str) -> int | None:
+        """Return the id whose points are stored under a name."""
+        uid = self.by_stored.get(stored) if self.by_stored else None
+        return self.ids.get(stored) if uid is None else uid
+
+    def stored_name(self, uid: int) -> str:
+        return self.stored.get(uid, self.names[uid]) if self.stored else self.names[uid]
+
+
+class Uids:
+    """The names and ids of one domain. Look-ups and assignments work in any thread, `flush` on the event loop."""
+
+    def __init__(self, gateway: GatewayDoor, domain: str) -> None:
+        self._gateway = gateway
+        self.domain = domain
+        self._tables: dict[UidKind, _Table] = {kind: _Table() for kind in KINDS}
+        self._pending: list[Entry] = []
+        self._lock = threading.Lock()
+        self._flushing = asyncio.Lock()
+        self._sequence = 0
+
+    # names and ids ----------------------------------------------------------------------------------------------------
+
+    def id_of(self, kind: UidKind, name: str, create: bool = False) -> int | None:
+        """Return the id of a wire name; None when it has none and none is to be made.
+
+        A made id is in the log after the next `flush`.
+        """
+        uid = self._tables[kind].ids.get(name)
+        if uid is None and create:
+            return self._assign(kind, name)
+        return uid
+
+    def name_of(self, kind: UidKind, uid: int) -> str | None:
+        """Return the wire name of an id, or None."""
+        names = self._tables[kind].names
+        return (names[uid] or None) if 0 < uid < len(names) else None
+
+    def created_s(self, kind: UidKind, uid: int) -> int:
+        """Return when an id was given, in seconds since 1970."""
+        created = self._tables[kind].created_s
+        return created[uid] if 0 < uid < len(created) else 0
+
+    def assigned_names(self, kind: UidKind) -> list[str]:
+        """Return the names that were given ids by request (they may have no data), in order of id."""
+        table = self._tables[kind]
+        return [table.names[uid] for uid in sorted(table.explicit)]
+
+    async def find(self, kind: UidKind, name: str) -> int | None:
+        """Return the id of a wire name, making one when points came by another protocol under it; None = unknown."""
+        uid = self.id_of(kind, name)
+        if uid is not None or name in self._tables[kind].by_stored or not await self._has_data(kind, name):
+            return uid
+        uid = self._assign(kind, name)
+        await self.flush()
+        return uid
+
+    async def _has_data(self, kind: UidKind, name: str) -> bool:
+        if kind == "metric":
+            return name in await self._gateway.metric_names(self.domain, name)
+        if kind == "tagk":
+            return name in await self._gateway.tag_names(self.domain)
+        return name in await self._gateway.tag_values(self.domain)
+
+    def assign(self, kind: UidKind, name: str) -> int:
+        """Give a name an id because a client asked for it; the name needs no data."""
+        return self._assign(kind, name, explicit=True)
+
+    def _assign(self, kind: UidKind, name: str, explicit: bool = False) -> int:
+        table = self._tables[kind]
+        with self._lock:
+            known = table.ids.get(name)
+            if known is not None:
+                return known
+            uid = len(table.names)
+            stored = name if name not in table.by_stored else f"{name}~{uid_text(uid)}"
+            created_s = self._gateway.now_ms // 1000
+            table.put(uid, name, stored, created_s, explicit)
+            self._pending.append((kind, uid, name, stored, created_s, int(explicit)))
+            return uid
+
+    def rename(self, kind: UidKind, uid: int, name: str) -> None:
+        """Give an id another wire name; its points stay where they are. Durable after the next `flush`."""
+        table = self._tables[kind]
+        with self._lock:
+            stored = table.stored_name(uid)
+            explicit = uid in table.explicit
+            table.put(uid, name, stored, table.created_s[uid], explicit)
+            if stored == name:
+                table.stored.pop(uid, None)
+                table.by_stored.pop(stored, None)
+            self._pending.append((kind, uid, name, stored, table.created_s[uid], int(explicit)))
+
+    # stored names -----------------------------------------------------------------------------------------------------
+
+    @property
+    def renamed(self) -> bool:
+        """Whether any name is stored under another one; when not, stored and wire names are the same."""
+        return any(table.stored for table in self._tables.values())
+
+    def stored_name(self, kind: UidKind, name: str) -> str:
+        """Return the name under which the points of a wire name are stored."""
+        table = self._tables[kind]
+        if not table.stored:
+            return name
+        uid = table.ids.get(name)
+        return name if uid is None else table.stored_name(uid)
+
+    def wire_name(self, kind: UidKind, stored: str) -> str:
+        """Return the name that clients see for a stored one."""
+        table = self._tables[kind]
+        uid = table.by_stored.get(stored) if table.by_stored else None
+        return stored if uid is None else table.names[uid]
+
+    def wire_series(self, series: Series) -> Series:
+        """Return a series with the names that clients see."""
+        if not self.renamed:
+            return series
+        tags = tuple(sorted((self.wire_name("tagk", k), self.wire_name("tagv", v)) for k, v in series.tags))
+        return Series(series.domain, self.wire_name("metric", series.metric), tags)
+
+    # series -----------------------------------------------------------------------------------------------------------
+
+    def register(self, metric: str, tags: Iterable[tuple[str, str]]) -> tuple[str, Tags]:
+        """Give ids to the wire names of a new series; return its stored metric and tags (sorted by name).
+
+        Called once a new series, before `gateway.resolve`. The names are durable after the next `flush`.
+        """
+        self.id_of("metric", metric, create=True)
+        for name, value in tags:
+            self.id_of("tagk", name, create=True)
+            self.id_of("tagv", value, create=True)
+        if not self.renamed:
+            return metric, tuple(sorted(tags))
+        stored = ((self.stored_name("tagk", name), self.stored_name("tagv", value)) for name, value in tags)
+        return self.stored_name("metric", metric), tuple(sorted(stored))
+
+    def _stored_id(self, kind: UidKind, stored: str) -> int:
+        uid = self._tables[kind].of_stored(stored)
+        return self._assign(kind, stored) if uid is None else uid
+
+    def series_ids(self, series: Series) -> tuple[int, list[tuple[int, int]]]:
+        """Return the ids of a stored series: the metric's, and (tag name, tag value) pairs sorted by them."""
+        pairs = [(self._stored_id("tagk", name), self._stored_id("tagv", value)) for name, value in series.tags]
+        pairs.sort()
+        return self._stored_id("metric", series.metric), pairs
+
+    def tsuid(self, series: Series) -> str:
+        """Return the TSUID of a stored series, making ids for names that have none."""
+        metric, pairs = self.series_ids(series)
+        return uid_text(metric) + "".join(uid_text(name) + uid_text(value) for name, value in pairs)
+
+    def series_of_tsuid(self, tsuid: str) -> Series:
+        """Return the stored series that a TSUID names (it need not have points).
+
+        Raises:
+            NoSuchId: an id in it belongs to no name, or the text is no TSUID.
+        """
+        ids = parse_uids(tsuid)
+        if not ids or len(ids) % 2 == 0 or len(ids) < 3:
+            raise NoSuchId(ERROR_KINDS["metric"], b"")
+        metric = self._stored_of("metric", ids[0])
+        pairs = zip(ids[1::2], ids[2::2], strict=True)
+        tags = sorted((self._stored_of("tagk", name), self._stored_of("tagv", value)) for name, value in pairs)
+        return Series(self.domain, metric, tuple(tags))
+
+    def _stored_of(self, kind: UidKind, uid: int) -> str:
+        if self.name_of(kind, uid) is None:
+            raise no_such_id(kind, uid)
+        return self._tables[kind].stored_name(uid)
+
+    # the log ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def dirty(self) -> bool:
+        """Whether names wait for `flush`, or are on their way to the store."""
+        return bool(self._pending) or self._flushing.locked()
+
+    async def flush(self) -> None:
+        """Make every id given so far durable; callers that come together share one document.
+
+        Raises:
+            Unavailable, StoreError: the entries stay pending for the next flush.
+        """
+        if not self.dirty:
+            return
+        async with self._flushing:
+            with self._lock:
+                entries, self._pending = self._pending, []
+            try:
+                await self._append(entries)
+            except BaseException:
+                with self._lock:
+                    self._pending = entries + self._pending
+                raise
+
+    async def _append(self, entries: list[Entry]) -> None:
+        for document in _documents(entries):
+            self._sequence += 1
+            await self._gateway.put_document(self.domain, COLLECTION, f"{self._sequence:012d}", document)
+
+    async def load(self) -> None:
+        """Read the log; called once, before anything else."""
+        documents = await self._gateway.list_documents(self.domain, COLLECTION)
+        for key, value in documents:
+            self._sequence = max(self._sequence, int(key))
+            for entry in orjson.loads(value):
+                self._replay(entry)
+        if len(documents) > COMPACT_DOCUMENTS:
+            await self._compact([key for key, _ in documents])
+
+    def _replay(self, entry: Entry) -> None:
+        """Take an entry of the log; of two gateways that gave one id or name at once, the earlier entry holds."""
+        kind, uid, name, stored, created_s, explicit = entry
+        table = self._tables[kind]
+        taken = uid < len(table.names) and table.names[uid] != "" and table.stored_name(uid) != stored
+        if taken:
+            self._assign(kind, name, bool(explicit))
+        elif table.ids.get(name, uid) == uid:
+            table.put(uid, name, stored, created_s, bool(explicit))
+
+    async def _compact(self, keys: list[str]) -> None:
+        """Write the whole state behind the log, then drop the old part; after a crash in between both say the same."""
+        await self._append(self._state())
+        for key in keys:
+            await self._gateway.delete_document(self.domain, COLLECTION, key)
+
+    def _state(self) -> list[Entry]:
+        return [
+            (kind, uid, name, table.stored_name(uid), table.created_s[uid], int(uid in table.explicit))
+            for kind, table in self._tables.items()
+            for uid, name in enumerate(table.names)
+            if name
+        ]
+
+
+def _documents(entries: list[Entry]) -> Iterable[bytes]:
+    """Render entries as documents of limited size."""
+    rows: list[bytes] = []
+    size = 0
+    for entry in entries:
+        row = orjson.dumps(entry)
+        if rows and size + len(row) > DOCUMENT_BYTES:
+            yield b"[" + b",".join(rows) + b"]"
+            rows, size = [], 0
+        rows.append(row)
+        size += len(row) + 1
+    if rows:
+        yield b"[" + b",".join(rows) + b"]"
+
+
+class _Registry:
+    """The UIDs of every domain of one gateway."""
+
+    def __init__(self, gateway: GatewayDoor) -> None:
+        self._gateway = gateway
+        self._loaded: dict[str, Uids] = {}
+        self._loading = asyncio.Lock()
+
+    async def of(self, domain: str) -> Uids:
+        known = self._loaded.get(domain)
+        if known is not None:
+            return known
+        async with self._loading:
+            if domain not in self._loaded:
+                uids = Uids(self._gateway, domain)
+                await uids.load()
+                self._loaded[domain] = uids
+        return self._loaded[domain]
+
+
+_REGISTRIES: WeakKeyDictionary[GatewayDoor, _Registry] = WeakKeyDictionary()
+
+
+async def uids_of(scope: Scope, domain: str) -> Uids:
+    """Return the UIDs of a domain, one object for all callers of a gateway; read from the store at first use."""
+    registry = _REGISTRIES.get(scope.gateway)
+    if registry is None:
+        registry = _REGISTRIES.setdefault(scope.gateway, _Registry(scope.gateway))
+    return await registry.of(domain)
