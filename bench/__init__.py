@@ -1,0 +1,1 @@
+"""Measurements against a running server, and of single parts."""
