@@ -1,8 +1,8 @@
 """The devops data set: hosts that report ten cpu metrics every ten seconds, as values and as bytes on the wire.
 
-A series is a metric of a host; its values are a random walk between 0 and 100 with two decimals. Everything follows from
-the seed, so every answer of a server can be checked. Rows of bytes are built in numpy: a matrix with a column a field,
-padded with NUL bytes, which are then left out.
+A series is a metric of a host; its values are a random walk between 0 and 100 with two decimals. Everything follows
+from the seed, so every answer of a server can be checked. Rows of bytes are built in numpy: a matrix with a column a
+field, padded with NUL bytes, which are then left out.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python bench/ingest.py [--only TEXT] [--scale 0.1]
 
-The bytes are made before the clock starts. The clock stops when a count of all points, asked for after the last byte was
-taken, is complete. CPU is what the server process used until it was idle again, background flushes included, the counting not.
+The bytes are made before the clock starts. The clock stops when a count of all points, asked for after the last byte
+was taken, is complete. CPU is what the server process used until it was idle again: background flushes are included,
+the counting is not.
 """
 
 from __future__ import annotations
