@@ -149,7 +149,7 @@ def read_settings(options: Mapping[str, object], environment: Mapping[str, str])
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the AMDW_ variables that no setting reads, each with the nearest name that one does ('' = none is near)."""
+    """Return the AMDW_ variables that no setting reads, each with the nearest name that one does ('' = none near)."""
     known = [variable_of(field.name) for field in fields(Settings)]
     strangers = [name for name in environment if name.startswith(PREFIX) and name not in known]
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
@@ -219,6 +219,13 @@ def _check_endpoint(source: str, value: str) -> None:
         raise ConfigError(f"{source} must be a URL that begins with http:// or https://, not {value!r}")
 
 
+def _check_histograms(source: str, value: str) -> None:
+    for entry in filter(None, value.split(",")):
+        number, _, decoder = entry.strip().partition(":")
+        if not (number.isascii() and number.isdigit() and int(number) <= 255 and decoder):
+            raise ConfigError(f"{source} must list ID:DECODER pairs, ID from 0 to 255, not {entry.strip()!r}")
+
+
 _CHECKS = {
     "data": _check_given,
     "bind": _check_given,
@@ -226,6 +233,7 @@ _CHECKS = {
     "default_domain": _check_given,
     "table_space": _check_table_space,
     "dynamodb_endpoint": _check_endpoint,
+    "opentsdb_histograms": _check_histograms,
     "allow_anonymous": _check_anonymous,
 }
 """What is asked of a text beyond its type."""

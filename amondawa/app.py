@@ -1,0 +1,299 @@
+"""The composition root: settings → store → gateway → protocols → listeners, and the order of start and stop.
+
+Start: the store is opened, every port is bound (so that a conflict shows at once), /health/live answers and everything
+else is told to come back, the journal is read back, and then the ports are handed to the dialects. Telnet lines that
+come early wait.
+
+Stop: no more connections, requests in flight finish, the gateway flushes; all within `settings.stop_s`, after which the
+process ends as it is: whatever was acknowledged is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from amondawa.app_http import common_application, dialect_application, starting_application
+from amondawa.errors import ConfigError
+from amondawa.gateway import Gateway
+from amondawa.listeners.http import HttpPort, make_runner
+from amondawa.listeners.port_switch import serve_switched
+from amondawa.listeners.telnet import serve_lines
+from amondawa.protocols.base import LineSession, Scope
+from amondawa.protocols.kairosdb import telnet as kairosdb_telnet
+from amondawa.protocols.opentsdb import telnet as opentsdb_telnet
+from amondawa.settings import Settings, unknown_variables, variable_of
+from amondawa.store.base import BlockStore
+from amondawa.store.open import open_store
+from amondawa.telemetry import Metrics, Readiness
+
+COLLECT_AFTER = 100_000
+"""objects made before the collector looks at the young ones: batches make many, none of them in cycles"""
+
+log = structlog.get_logger("amondawa")
+
+
+class Process:
+    """One gateway process: everything that is made at start and ended at stop."""
+
+    def __init__(self, settings: Settings, store: BlockStore) -> None:
+        self.settings = settings
+        self.readiness = Readiness()
+        self.metrics = Metrics()
+        self._store = store
+        self._gateway: Gateway | None = None
+        self._http: dict[str, HttpPort] = {}
+        self._telnet: list[asyncio.AbstractServer] = []
+        self._scope: asyncio.Future[Scope] = asyncio.get_running_loop().create_future()
+
+    async def bind(self) -> None:
+        """Listen on every port that is turned on, and answer that the process is starting.
+
+        Raises:
+            ConfigError: a port cannot be had; the text names it and its option.
+        """
+        settings = self.settings
+        if settings.http_port:
+            await self._bind("http_port", self._http_port("common").bind)
+        if settings.kairosdb_port:
+            await self._bind("kairosdb_port", self._http_port("kairosdb").bind)
+        if settings.opentsdb_port:
+            await self._bind("opentsdb_port", self._serve_opentsdb)
+        if settings.kairosdb_telnet_port:
+            await self._bind("kairosdb_telnet_port", self._serve_kairosdb_lines)
+        for port in self._http.values():
+            await self._show(port, starting_application(self.readiness, self.metrics))
+
+    async def start(self) -> None:
+        """Read the journal back and hand the ports to the dialects."""
+        gateway = await Gateway.start(self.settings, self._store)
+        self._gateway = gateway
+        scope = Scope(gateway, self.settings)
+        self.metrics.watch(gateway.statistics)
+        for name, port in self._http.items():
+            await self._show(port, self._application(name, scope))
+        self._scope.set_result(scope)
+        self.readiness.serving(gateway.statistics)
+
+    async def stop(self) -> None:
+        """Stop accepting, let requests in flight finish, flush."""
+        deadline = time.monotonic() + self.settings.stop_s
+        self.readiness.draining()
+        for port in self._http.values():
+            port.stop_accepting()
+        for server in self._telnet:
+            server.close()
+        self._scope.cancel()
+        await asyncio.gather(*(port.show(None) for port in self._http.values()))
+        if self._gateway is not None:
+            await self._gateway.stop(max(1.0, deadline - time.monotonic() - 1.0))
+
+    def _http_port(self, name: str) -> HttpPort:
+        return self._http.setdefault(name, HttpPort())
+
+    def _application(self, name: str, scope: Scope) -> web.Application:
+        if name == "common":
+            return common_application(scope, self.readiness, self.metrics)
+        return dialect_application(name, scope, self.metrics)
+
+    async def _show(self, port: HttpPort, app: web.Application) -> None:
+        await port.show(await make_runner(app, self.settings.http_idle_s))
+
+    async def _bind(self, field: str, listen: Callable[[str, int], Coroutine[Any, Any, None]]) -> None:
+        address, port = self.settings.bind, getattr(self.settings, field)
+        try:
+            await listen(address, port)
+        except OSError as error:
+            option = "--" + field.removesuffix("_port").replace("_", "-")
+            raise ConfigError(
+                f"cannot listen on {address}:{port} ({option} or {variable_of(field)}): {_reason(error)}"
+            ) from error
+
+    async def _serve_opentsdb(self, address: str, port: int) -> None:
+        http = self._http_port("opentsdb")
+        self._telnet.append(
+            await serve_switched(
+                address, port, http.connect, lambda: EarlySession(self._scope, opentsdb_telnet.session)
+            )
+        )
+
+    async def _serve_kairosdb_lines(self, address: str, port: int) -> None:
+        self._telnet.append(
+            await serve_lines(address, port, lambda: EarlySession(self._scope, kairosdb_telnet.session))
+        )
+
+
+class EarlySession:
+    """A telnet connection's dialect; what arrives before the gateway is up waits.
+
+    Args:
+        scope: resolved when the gateway is up.
+        make: makes the dialect's own session.
+    """
+
+    def __init__(self, scope: asyncio.Future[Scope], make: Callable[[Scope], LineSession]) -> None:
+        self._scope = scope
+        self._make = make
+        self._session: LineSession | None = None
+
+    async def receive(self, data: bytes) -> bytes:
+        """Take bytes; see LineSession."""
+        if self._session is None:
+            self._session = self._make(await asyncio.shield(self._scope))
+        return await self._session.receive(data)
+
+    async def end(self) -> None:
+        """Take what is left; see LineSession."""
+        if self._session is not None:
+            await self._session.end()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection must end; see LineSession."""
+        return self._session is not None and self._session.closing
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: everything.
+        say: shows a line to the person who started the process.
+
+    Raises:
+        ConfigError: a setting cannot be carried out (port in use, unwritable directory …).
+    """
+    _check_access(settings)
+    for name, nearest in unknown_variables(os.environ).items():
+        log.warning("environment variable names no setting", variable=name, nearest=nearest or None)
+    store = open_store(settings)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, store, say))
+    finally:
+        store.close()
+
+
+async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], None]) -> None:
+    """Start, wait for a signal, stop."""
+    began = time.monotonic()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    process = Process(settings, store)
+    try:
+        await process.bind()
+        say(listening_text(settings))
+        starting = asyncio.ensure_future(process.start())
+        waiting = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            _settle_memory()
+            say(f"Ready after {time.monotonic() - began:.1f} s. Try: {curl_line(settings)}")
+            await waiting
+        else:
+            starting.cancel()
+    finally:
+        _end_whatever_happens(settings.stop_s)
+        await process.stop()
+    log.info("stopped")
+
+
+def _settle_memory() -> None:
+    """Keep the garbage collector away from what lives as long as the process, and from columns that hold no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 50, 100)
+
+
+def _end_whatever_happens(after_s: float) -> None:
+    """End the process when stopping takes too long: what was acknowledged is durable already."""
+
+    def end() -> None:
+        log.warning("stopping took too long, ending as it is; the journal holds what was not flushed", limit_s=after_s)
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(after_s, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where it is installed; None = asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _check_access(settings: Settings) -> None:
+    """Refuse to be reachable from other machines by accident: there are no access keys to ask for."""
+    if not any((settings.http_port, settings.kairosdb_port, settings.opentsdb_port, settings.kairosdb_telnet_port)):
+        raise ConfigError("every port is turned off (0): there is nothing to serve")
+    if not _is_loopback(settings.bind) and not settings.allow_anonymous:
+        raise ConfigError(
+            f"--bind {settings.bind} is reachable from other machines and there are no access keys: "
+            "add --allow-anonymous DOMAIN:rw to let anyone read and write that domain, or bind to 127.0.0.1"
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's words for an error without its number and our address."""
+    text = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _url_host(address: str) -> str:
+    """Return how a client of this machine writes the address."""
+    if address in ("0.0.0.0", "::"):  # noqa: S104  # recognised, not bound
+        return "127.0.0.1" if address == "0.0.0.0" else "[::1]"  # noqa: S104
+    return f"[{address}]" if ":" in address else address
+
+
+def listening_text(settings: Settings) -> str:
+    """Return a line for every port that is turned on."""
+    host = _url_host(settings.bind)
+    where = settings.data if settings.store == "sqlite" else settings.store
+    ports = (
+        (settings.http_port, "http://", "native API, KairosDB, OpenTSDB, /health, /metrics"),
+        (settings.kairosdb_port, "http://", "KairosDB"),
+        (settings.opentsdb_port, "http://", "OpenTSDB, HTTP and telnet"),
+        (settings.kairosdb_telnet_port, "telnet://", "KairosDB telnet"),
+    )
+    lines = [f"  {scheme + host}:{port}  {speaks}" for port, scheme, speaks in ports if port]
+    return "\n".join([f"Amondawa keeps its data in {where} and listens on", *lines])
+
+
+def curl_line(settings: Settings) -> str:
+    """Return a command that shows that the gateway answers."""
+    host = _url_host(settings.bind)
+    for port, path in (
+        (settings.http_port, "/api/v1/version"),
+        (settings.kairosdb_port, "/api/v1/version"),
+        (settings.opentsdb_port, "/api/version"),
+    ):
+        if port:
+            return f"curl http://{host}:{port}{path}"
+    return f"echo version | nc -q1 {host.strip('[]')} {settings.kairosdb_telnet_port}"

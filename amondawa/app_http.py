@@ -1,0 +1,121 @@
+"""Which dialect answers on which HTTP port, and what surrounds every request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from amondawa.protocols.base import Scope
+from amondawa.protocols.http import domain_of
+from amondawa.protocols.kairosdb import routes as kairosdb
+from amondawa.protocols.native import routes as native
+from amondawa.protocols.native import routes_health
+from amondawa.protocols.opentsdb import routes as opentsdb
+from amondawa.telemetry import Metrics, Readiness
+
+DOMAIN_PREFIX = "/domains/{domain}"
+
+DIALECTS = (("kairosdb", kairosdb), ("native", native), ("opentsdb", opentsdb))
+"""All dialects of the common port; where paths collide the first one wins."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CLIENT_GONE = 499
+_unfinished: set[asyncio.Task[web.StreamResponse]] = set()
+
+
+def starting_application(readiness: Readiness, metrics: Metrics) -> web.Application:
+    """Return what every HTTP port answers until the gateway is up: alive, not ready, come back."""
+
+    async def come_back(_request: web.Request) -> web.Response:
+        errors = readiness.reasons() or ["starting"]
+        return web.json_response({"errors": errors}, status=503, headers={"Retry-After": "1"})
+
+    app = web.Application()
+    routes_health.add_routes(app, readiness.reasons, metrics.render, metrics.content_type)
+    app.router.add_route("*", "/{tail:.*}", come_back)
+    return app
+
+
+def common_application(scope: Scope, readiness: Readiness, metrics: Metrics) -> web.Application:
+    """Return the application of the common port: health, metrics and every dialect, also below /domains/{domain}."""
+    app = web.Application()
+    protocols: dict[web.AbstractRoute, str] = {}
+    routes_health.add_routes(app, readiness.reasons, metrics.render, metrics.content_type)
+    _claim(app, protocols, "operations")
+    for name, dialect in DIALECTS:
+        dialect.add_routes(app, scope, prefix="")
+        if dialect is not native:  # whose paths name the domain anyway
+            dialect.add_routes(app, scope, prefix=DOMAIN_PREFIX)
+        _claim(app, protocols, name)
+    app.middlewares.insert(0, _surround(scope, metrics, lambda request: _protocol_of(request, protocols)))
+    return app
+
+
+def dialect_application(name: str, scope: Scope, metrics: Metrics) -> web.Application:
+    """Return the application of a port that speaks one dialect only."""
+    app = dict(DIALECTS)[name].application(scope)
+    app.middlewares.insert(0, _surround(scope, metrics, lambda _request: name))
+    return app
+
+
+def _claim(app: web.Application, protocols: dict[web.AbstractRoute, str], name: str) -> None:
+    """Note whose routes were added since the last call."""
+    for route in app.router.routes():
+        protocols.setdefault(route, name)
+
+
+def _protocol_of(request: web.Request, protocols: dict[web.AbstractRoute, str]) -> str:
+    return protocols.get(request.match_info.route, "none")
+
+
+def _surround(
+    scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request], str]
+) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """Return the middleware around every request: the anonymous domain's wall, whole writes, counters."""
+    allowed = scope.settings.allow_anonymous.rpartition(":")[0]
+
+    @web.middleware
+    async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        reading = _only_reads(request)
+        status = CLIENT_GONE
+        try:
+            if allowed not in ("", "*") and domain_of(request, scope) != allowed:
+                response: web.StreamResponse = _forbidden(allowed)
+            else:
+                response = await (handler(request) if reading else _to_its_end(handler, request))
+            status = response.status
+        except web.HTTPException as answer:
+            status = answer.status
+            raise
+        except Exception:
+            status = 500
+            raise
+        finally:
+            kind = "read" if reading else "write"
+            metrics.count(protocol_of(request), kind, request.method, status, time.perf_counter() - began)
+        return response
+
+    return surround
+
+
+def _only_reads(request: web.Request) -> bool:
+    """Say whether a request may be dropped half-way when its client goes away."""
+    return request.method in ("GET", "HEAD", "OPTIONS") or "/query" in request.path
+
+
+async def _to_its_end(handler: Handler, request: web.Request) -> web.StreamResponse:
+    """Carry a write out even if its client goes away after sending it, as the real servers do."""
+    task = asyncio.ensure_future(handler(request))
+    _unfinished.add(task)
+    task.add_done_callback(_unfinished.discard)
+    return await asyncio.shield(task)
+
+
+def _forbidden(allowed: str) -> web.Response:
+    text = f"clients without a key may use the domain {allowed} only"
+    return web.Response(status=403, body=orjson.dumps({"errors": [text]}), content_type="application/json")

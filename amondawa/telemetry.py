@@ -1,0 +1,140 @@
+"""What the process tells of itself: readiness, counters for Prometheus, logs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+
+Statistics = Callable[[], Mapping[str, float]]
+
+
+class Readiness:
+    """Whether the process can serve: the phase it is in, and what the gateway says of its storage."""
+
+    def __init__(self) -> None:
+        self._phase = "starting: the journal is being read back"
+        self._statistics: Statistics | None = None
+
+    def serving(self, statistics: Statistics) -> None:
+        """The gateway is up; from now on its statistics decide."""
+        self._phase = ""
+        self._statistics = statistics
+
+    def draining(self) -> None:
+        """The process is about to end."""
+        self._phase = "draining: the process is stopping"
+
+    def reasons(self) -> list[str]:
+        """Return why the process is not ready; empty = it is."""
+        if self._phase:
+            return [self._phase]
+        statistics = self._statistics() if self._statistics is not None else {}
+        return ["storage full: writes are refused"] if statistics.get("storage_full") else []
+
+
+class Metrics:
+    """The registry behind /metrics: requests by protocol, the gateway's statistics, the process itself."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._requests = Counter(
+            "amondawa_http_requests",
+            "HTTP requests answered, by protocol, method and status code (4xx: rejected)",
+            ["protocol", "method", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "amondawa_http_request_seconds",
+            "Time from an HTTP request's headers to its answer",
+            ["protocol", "kind"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def watch(self, statistics: Statistics) -> None:
+        """Show a gateway's statistics from now on."""
+        self._registry.register(_GatewayCollector(statistics))
+
+    def count(self, protocol: str, kind: str, method: str, status: int, seconds: float) -> None:
+        """Count one answered request; `kind` is read or write."""
+        self._requests.labels(protocol, method, str(status)).inc()
+        self._seconds.labels(protocol, kind).observe(seconds)
+
+    content_type = CONTENT_TYPE_LATEST
+    """what `render` makes"""
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _GatewayCollector(Collector):
+    """Turns statistics by name into metrics: names that end in _total are counters, the others gauges."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[Metric]:
+        for name, value in sorted(self._statistics().items()):
+            text = name.replace("_", " ")
+            if name.endswith("_total"):
+                yield CounterMetricFamily(f"amondawa_{name}", text.removesuffix(" total"), value=value)
+            else:
+                yield GaugeMetricFamily(f"amondawa_{name}", text, value=value)
+
+
+def configure_logs(form: str) -> None:
+    """Send structlog's and the libraries' logs to stderr.
+
+    Args:
+        form: json, console, or auto (console when stderr is a terminal).
+    """
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    logging.getLogger("aiohttp.server").addFilter(_shorten_bad_requests)
+
+
+def _shorten_bad_requests(record: logging.LogRecord) -> bool:
+    """Log bytes that are no HTTP as one line: they are the client's doing, and a trace of them tells nothing."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and type(error).__module__ == "aiohttp.http_exceptions":
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg = f"{record.getMessage()}: {type(error).__name__}"
+        record.args = ()
+    return True
