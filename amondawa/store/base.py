@@ -109,7 +109,12 @@ class BlockStore(ABC):
 
     @abstractmethod
     def query(
-        self, table: str, hash_key: bytes, start: bytes | None = None, end: bytes | None = None, descending: bool = False
+        self,
+        table: str,
+        hash_key: bytes,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        descending: bool = False,
     ) -> Iterator[list[Item]]:
         """Yield the items of one hash key in pages of at most 1 MB, ordered by range key, start <= range < end."""
 
@@ -122,6 +127,9 @@ class BlockStore(ABC):
     @abstractmethod
     def put_if(self, table: str, item: Item, expected: bytes | None) -> bool:
         """Write the item only when the stored value equals `expected` (None: only when absent); say whether it was."""
+
+    def tidy(self) -> None:  # noqa: B027 - nothing to do is a right answer
+        """Give back room that finished writes still hold; call it when writes are quiet. Blocks no reader for long."""
 
     @abstractmethod
     def consumed(self) -> Consumed:
