@@ -6,6 +6,7 @@ AmondawaError
 ├── NotFound            what was named does not exist
 ├── LimitExceeded       a query budget or a size limit; says which and how to stay inside
 │   └── BodyTooLarge    a request body past the decoded-size limit
+├── ComputeError        a query's arithmetic cannot be carried out on the points it met
 ├── Cancelled           the query was ended by its client or by an administrator
 ├── Unavailable         try again later; carries retry_after_s
 │   ├── Overloaded      memory budget reached, the writer must slow down
@@ -96,3 +97,7 @@ class Corrupt(StoreError):
 
 class ConfigError(AmondawaError):
     """A setting is wrong; the text names it."""
+
+
+class ComputeError(AmondawaError):
+    """A stage met points that it cannot compute with; the text says which."""
