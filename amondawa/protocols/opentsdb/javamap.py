@@ -1,0 +1,42 @@
+"""The order in which a Java hash map hands out its entries: the real server prints tags in it.
+
+Source: suites put_http (nine_tags), endpoints (q_ascii): an entry's place is its key's hash, folded, modulo the size of
+the table, which starts at 16 and doubles when it is more than three quarters full; entries of one place keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_FIRST_SIZE = 16
+
+
+def java_hash(text: str) -> int:
+    """Return Java's hash of a string, its upper half folded in, as 32 unsigned bits."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    value = 0
+    for at in range(0, len(units), 2):
+        value = (value * 31 + units[at] + (units[at + 1] << 8)) & 0xFFFFFFFF
+    return value ^ (value >> 16)
+
+
+def java_order(names: Iterable[str]) -> list[str]:
+    """Return names as the keys of a Java hash map that they were put into in the order given."""
+    given = list(names)
+    size = _FIRST_SIZE
+    while len(given) > size * 3 // 4:
+        size *= 2
+    return sorted(given, key=lambda name: java_hash(name) & (size - 1))
+
+
+def java_ordered(tags: Mapping[str, T]) -> dict[str, T]:
+    """Return tags in the order of a Java hash map."""
+    return {name: tags[name] for name in java_order(tags)}
+
+
+def java_map_text(tags: Mapping[str, object]) -> str:
+    """Return a map as Java prints it: `{host=a, dc=x}`."""
+    return "{" + ", ".join(f"{name}={'null' if tags[name] is None else tags[name]}" for name in java_order(tags)) + "}"
