@@ -13,15 +13,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import orjson
 
-from amondawa.gateway import GatewayDoor
 from amondawa.model.series import Series, Tags
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.errors import NoSuchId
+
+if TYPE_CHECKING:
+    from amondawa.gateway import GatewayDoor
 
 UidKind = Literal["metric", "tagk", "tagv"]
 KINDS: tuple[UidKind, ...] = ("metric", "tagk", "tagv")
@@ -122,6 +124,8 @@ class Uids:
         self._lock = threading.Lock()
         self._flushing = asyncio.Lock()
         self._sequence = 0
+        self.version = 0
+        """changes with every rename: what was remembered by name must then be looked up again"""
 
     # names and ids ----------------------------------------------------------------------------------------------------
 
@@ -189,6 +193,7 @@ class Uids:
         with self._lock:
             stored = table.stored_name(uid)
             explicit = uid in table.explicit
+            self.version += 1
             table.put(uid, name, stored, table.created_s[uid], explicit)
             if stored == name:
                 table.stored.pop(uid, None)

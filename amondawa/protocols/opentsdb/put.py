@@ -1,0 +1,76 @@
+"""`/api/put`: points in, acknowledged when they are durable. Source: suite put_http."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amondawa.errors import TooOld
+from amondawa.model.points import WriteBatch
+from amondawa.protocols.base import Scope
+from amondawa.protocols.opentsdb.calls import Answer, Call
+from amondawa.protocols.opentsdb.incoming import Incoming, parse_points
+from amondawa.protocols.opentsdb.put_columns import SeriesCache, Unusual, parse_columns
+from amondawa.protocols.opentsdb.put_points import Columns, collect_points
+from amondawa.protocols.opentsdb.report import Flags, refusal, report
+from amondawa.protocols.opentsdb.uid import Uids, uids_of
+
+
+class Putter:
+    """The handler of `/api/put`, with its memory of series by domain."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._caches: dict[str, SeriesCache] = {}
+
+    async def put(self, call: Call) -> Answer:
+        """Store the points of a request."""
+        call.allow("POST")
+        flags = Flags.of(call.params)
+        body = await call.read()
+        uids = await uids_of(self._scope, call.domain)
+        try:
+            batch = parse_columns(body, self._cache(uids))
+        except Unusual:
+            return await self._put_exactly(body, uids, flags)
+        try:
+            await write_durably(self._scope, uids, batch)
+        except TooOld as error:
+            return _report_too_old(flags, error, parse_points(body), list(range(len(batch))), [])
+        return report(flags, len(batch), [])
+
+    def _cache(self, uids: Uids) -> SeriesCache:
+        cache = self._caches.get(uids.domain)
+        if cache is None:
+            cache = self._caches[uids.domain] = SeriesCache(self._scope, uids)
+        return cache
+
+    async def _put_exactly(self, body: bytes, uids: Uids, flags: Flags) -> Answer:
+        points = parse_points(body)
+        columns = Columns()
+        kept, refused = await collect_points(self._scope, uids, points, columns)
+        try:
+            if kept:
+                await write_durably(self._scope, uids, columns.batch())
+        except TooOld as error:
+            return _report_too_old(flags, error, points, kept, refused)
+        return report(flags, len(kept), refused)
+
+
+async def write_durably(scope: Scope, uids: Uids, batch: WriteBatch) -> None:
+    """Write a batch and the ids of its names; both are durable on return.
+
+    Raises:
+        TooOld, Overloaded, StorageFull: see `GatewayDoor.write`.
+    """
+    if uids.dirty:
+        await uids.flush()
+    await scope.gateway.write(batch)
+
+
+def _report_too_old(
+    flags: Flags, error: TooOld, points: list[Incoming | None], kept: list[int], refused: list[dict[str, Any]]
+) -> Answer:
+    """Answer for a batch of which some points were older than the history: the error names the first of them."""
+    point = points[kept[error.index or 0]]
+    entry = refusal(point.echo() if point else None, error.message)
+    return report(flags, len(kept) - 1, [*refused, entry])

@@ -1,0 +1,162 @@
+"""The OpenTSDB dialect over HTTP: every path, and what surrounds every handler (CORS, JSONP, errors).
+
+A path leads by its first word, or its first two below /api, whatever follows (`/api/aggregators/x`).
+Source: suite endpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from amondawa.errors import AmondawaError
+from amondawa.protocols.base import Scope
+from amondawa.protocols.http import domain_of, gunzip, read_body
+from amondawa.protocols.opentsdb import cors, pages
+from amondawa.protocols.opentsdb.calls import JSON_TYPE, Answer, Call, Handler, Params
+from amondawa.protocols.opentsdb.endpoints import handlers
+from amondawa.protocols.opentsdb.errors import TsdbError, endpoint_not_found, error_body, reason_phrase, translate
+try:
+    from amondawa.protocols.opentsdb.query_routes import add_query_routes
+except ImportError:
+    add_query_routes = lambda *a: None
+
+_log = structlog.get_logger(__name__)
+
+WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Guard = Callable[[Handler], WebHandler]
+
+MAX_API_VERSION = 1
+INTERNAL_ERROR = "The request could not be carried out"
+
+
+def add_routes(app: web.Application, scope: Scope, prefix: str = "") -> None:
+    """Add every path of the dialect to an application, below a prefix such as `/domains/{domain}`."""
+    guard = guard_of(scope)
+    for route, handler in handlers(scope).items():
+        app.router.add_route("*", prefix + path_pattern(route), guard(handler))
+    add_query_routes(app, scope, prefix, guard)
+
+
+def application(scope: Scope) -> web.Application:
+    """Return the application of OpenTSDB's own port, where paths that lead nowhere answer as the original does."""
+    app = web.Application()
+    add_routes(app, scope)
+    add_routes(app, scope, "/domains/{domain}")
+    app.router.add_route("*", "/{path:.*}", guard_of(scope)(_not_found))
+    return app
+
+
+def path_pattern(route: str) -> str:
+    """Return aiohttp's pattern for a route such as `api/put` or `q`: any API version, anything behind it."""
+    below_api = route.removeprefix("api/")
+    if below_api == route:
+        return f"/{route}{{tail:(/.*)?}}"
+    return rf"/api{{version:(/v\d[^/]*)?}}/{below_api}{{tail:(/.*)?}}"
+
+
+def guard_of(scope: Scope) -> Guard:
+    """Return what turns a handler of this dialect into one of aiohttp: reading, CORS, JSONP and errors in one place."""
+
+    def guard(handler: Handler) -> WebHandler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            call = _call_of(request, scope)
+            headers: dict[str, str] = {}
+            try:
+                headers = cors.check(call)
+                _check_version(request)
+                answer = Answer() if call.method == "OPTIONS" else await handler(call)
+            except TsdbError as error:
+                answer = error_answer(call, error)
+            except AmondawaError as error:
+                answer = error_answer(call, _translated(call, error))
+            except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the trace
+                _log.exception("opentsdb request failed", method=call.method, path=call.path)
+                answer = error_answer(call, TsdbError(INTERNAL_ERROR, 500))
+            return _response(call, answer, headers)
+
+        return handle
+
+    return guard
+
+
+def _translated(call: Call, error: AmondawaError) -> TsdbError:
+    wire = translate(error)
+    if wire.status == 500:
+        _log.error("opentsdb request failed", method=call.method, path=call.path, error=repr(error))
+    return wire
+
+
+def error_answer(call: Call, error: TsdbError) -> Answer:
+    """Render an error: JSON below /api, a page (or `{"err"}` for the parameter `json`) elsewhere."""
+    reason = reason_phrase(error.message) if error.status >= 400 else ""
+    if call.path.split("/", 1)[0] == "api" or error.status < 400:
+        body = error_body(error.status, error.message, error.details)
+        return Answer(body, error.status, JSON_TYPE, error.headers, reason)
+    page = pages.error_page(error, as_json="json" in call.params)
+    return Answer(page.body, error.status, page.content_type, error.headers, reason)
+
+
+def _call_of(request: web.Request, scope: Scope) -> Call:
+    path, _, query_string = request.raw_path.partition("?")
+    limit_bytes = scope.settings.body_limit_bytes
+
+    async def read() -> bytes:
+        data = await read_body(request, limit_bytes)
+        packed = "gzip" in request.headers.get("Content-Encoding", "").lower()
+        return gunzip(data, limit_bytes) if packed and data else data
+
+    return Call(
+        scope, domain_of(request, scope), request.method, _relative(request, path), Params(query_string),
+        request.headers, read
+    )  # fmt: skip
+
+
+def _relative(request: web.Request, path: str) -> str:
+    """Return a path without prefix, API version and slashes at its ends."""
+    words = [word for word in path.split("/") if word]
+    if "domain" in request.match_info:
+        words = words[2:]
+    version = request.match_info.get("version")
+    if version and len(words) > 1:
+        del words[1]
+    return "/".join(words)
+
+
+def _check_version(request: web.Request) -> None:
+    version = request.match_info.get("version", "").removeprefix("/v")
+    if not version:
+        return
+    if not version.isdecimal():
+        raise TsdbError("Invalid API version format supplied", 400, f"API version [v{version}] is not a number")
+    if int(version) > MAX_API_VERSION:
+        raise TsdbError(
+            "Requested API version is greater than the max implemented",
+            501,
+            f"API version [{int(version)}] is greater than the max [{MAX_API_VERSION}]",
+        )
+
+
+def _response(call: Call, answer: Answer, headers: dict[str, str]) -> web.Response:
+    body = answer.body
+    callback = call.params.get("jsonp")
+    if callback and answer.content_type == JSON_TYPE and body:
+        body = b"%s(%s)" % (callback.encode(), body)
+    sent = {**headers, **answer.headers}
+    if body or answer.status not in (204, 304):
+        sent.setdefault("Content-Type", answer.content_type)
+    return web.Response(body=body, status=answer.status, reason=answer.reason or None, headers=sent)
+
+
+async def _not_found(call: Call) -> Answer:
+    """Answer for a path that leads nowhere, versioned API paths included."""
+    words = call.path.split("/")
+    if words[0] == "api" and len(words) > 1 and words[1][:1] == "v" and words[1][1:2].isdecimal():
+        version = words[1][1:]
+        if version.isdecimal() and int(version) > MAX_API_VERSION:
+            raise TsdbError("Requested API version is greater than the max implemented", 501)
+    if words[0] == "api":
+        raise endpoint_not_found()
+    raise TsdbError("Page Not Found", 404)
