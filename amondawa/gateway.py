@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+import numpy as np
+
+from amondawa.errors import TooOld
+from amondawa.index.blocks import OpenBlocks
+from amondawa.index.registry import SeriesRegistry
+from amondawa.index.rows import NameTable, RowDirectory
+from amondawa.ingest.documents import Documents
+from amondawa.ingest.entry import DeleteEntry
+from amondawa.ingest.writer import Writer
 from amondawa.model.points import WriteBatch
-from amondawa.model.query import Query, Selection
+from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
 from amondawa.model.result import DeleteReport, Result
 from amondawa.model.series import Series, Tags
+from amondawa.query.cache import RowCache
+from amondawa.query.executor import Executor
+from amondawa.query.names import NameReader
+from amondawa.query.reader import Reader
+from amondawa.settings import Settings
+from amondawa.store.base import BlockStore
+from amondawa.store.blocks import BlockPlan
 
 T = TypeVar("T")
 
@@ -21,7 +40,8 @@ class GatewayDoor(Protocol):
     def resolve(self, domain: str, metric: str, tags: Tags) -> int:
         """Return the ref of a series, registering it when it is new (about 10 us new, 1 us known).
 
-        A ref is an int below 2**31, valid until the process ends, the same for every protocol; callers may cache it for ever.
+        A ref is an int below 2**31, valid until the process ends, the same for every protocol; callers may cache it
+        for ever.
         Tags must be sorted by name. Any UTF-8 is accepted: character rules belong to the protocols.
         """
 
@@ -56,7 +76,7 @@ class GatewayDoor(Protocol):
         """
 
     async def find_series(self, selection: Selection, start_ms: int, end_ms: int) -> list[Series]:
-        """Return the series that match and have rows in the range, from the index alone (row granularity), in order of creation.
+        """Return the series that match and have rows in the range, from the index alone, in order of creation.
 
         An empty metric name in the selection means every metric of the domain.
         """
@@ -73,12 +93,12 @@ class GatewayDoor(Protocol):
     # deletes ------------------------------------------------------------------------------------------------------
 
     async def delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
-        """Delete the points of the inclusive range; index entries and names go with the last point. Durable on return."""
+        """Delete the points of the inclusive range; index entries and names go with the last point. Durable."""
 
     async def delete_metric(self, domain: str, metric: str) -> DeleteReport:
         """Delete a metric with everything it holds."""
 
-    # documents: small named values that protocols keep (rollup tasks, annotations, metadata, uids) -----------------------
+    # documents: small named values that protocols keep (rollup tasks, annotations, metadata, uids) ----------------
 
     async def put_document(self, domain: str, collection: str, key: str, value: bytes) -> None:
         """Store a value under (domain, collection, key); durable on return."""
@@ -106,3 +126,216 @@ class GatewayDoor(Protocol):
     @property
     def now_ms(self) -> int:
         """The gateway's clock, ms since 1970 UTC."""
+
+
+def wall_clock_ms() -> int:
+    """Return the time in ms since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Gateway:
+    """The gateway over one store; see GatewayDoor for what each method promises.
+
+    Build it with `start`. All methods run on the event loop that started it.
+    """
+
+    def __init__(self, settings: Settings, store: BlockStore, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        plan = BlockPlan(settings.store_column_height_s, settings.store_history_s, settings.store_history_blocks)
+        self._registry = SeriesRegistry()
+        self._blocks = OpenBlocks(store, plan)
+        self._directory = RowDirectory(store, self._registry, self._blocks)
+        self._names = NameTable(store, self._blocks)
+        self._documents = Documents(store)
+        self._cache = RowCache(settings.cache_datapoints_bytes)
+        self._writer = Writer(
+            store,
+            self._registry,
+            self._blocks,
+            self._directory,
+            self._names,
+            head_limit_bytes=settings.head_limit_bytes,
+            flush_age_s=settings.flush_age_s,
+            changed=self._cache.drop,
+            now_ms=now_ms,
+        )
+        reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache)
+        self._reader = reader
+        self._name_reader = NameReader(self._registry, self._names, self._writer.head, reader)
+        self._executor = Executor(
+            reader,
+            self._registry,
+            threads=settings.query_threads,
+            points=settings.query_points,
+            series=settings.query_series,
+            seconds=settings.query_seconds,
+            now_ms=now_ms,
+        )
+        self._io = ThreadPoolExecutor(2, "documents")
+
+    @classmethod
+    async def start(cls, settings: Settings, store: BlockStore, now_ms: Callable[[], int] = wall_clock_ms) -> Gateway:
+        """Open the blocks, read the journal back, and return a gateway that serves.
+
+        Raises:
+            StoreError: the store or the journal cannot be read.
+        """
+        gateway = cls(settings, store, now_ms)
+        await asyncio.to_thread(gateway._open)
+        await gateway._writer.start()
+        return gateway
+
+    def _open(self) -> None:
+        self._blocks.load()
+        self._documents.open()
+
+    async def stop(self, deadline_s: float = 8.0) -> None:
+        """Make everything durable, flush within the deadline, and close the store."""
+        await self._writer.stop(deadline_s)
+        self._executor.pool.shutdown(wait=False, cancel_futures=True)
+        self._io.shutdown(wait=True)
+        await asyncio.to_thread(self._store.close)
+
+    async def flush(self) -> None:
+        """Write all points of the head as chunks now."""
+        await self._writer.flush()
+
+    # series and writes --------------------------------------------------------------------------------------------
+
+    def resolve(self, domain: str, metric: str, tags: Tags) -> int:
+        """Return the ref of a series, registering it when it is new."""
+        return self._registry.resolve(domain, metric, tags)
+
+    def series_of(self, ref: int) -> Series:
+        """Return the series of a ref."""
+        return self._registry.series_of(ref)
+
+    async def write(self, batch: WriteBatch) -> None:
+        """Make a batch durable and visible."""
+        oldest_s = self._blocks.plan.oldest_allowed_s(self._now_ms() // 1000)
+        if oldest_s is None or not len(batch):
+            await self._writer.write(batch)
+            return
+        old = batch.times_ms < oldest_s * 1000
+        if not old.any():
+            await self._writer.write(batch)
+            return
+        kept = ~old
+        points = batch.points().take(kept)
+        await self._writer.write(
+            WriteBatch(batch.refs[kept], points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
+        )
+        first = int(np.flatnonzero(old)[0])
+        time_ms = int(batch.times_ms[first])
+        raise TooOld(
+            f"timestamp {time_ms} is older than the history that is kept", field="timestamp", index=first, value=time_ms
+        )
+
+    @property
+    def congested(self) -> bool:
+        """Whether writers without acknowledgement should stop reading."""
+        return self._writer.congested
+
+    async def wait_until_clear(self) -> None:
+        """Return when `congested` is false again."""
+        while self._writer.congested:  # noqa: ASYNC110 - it changes in several threads
+            await asyncio.sleep(0.02)
+
+    # queries ------------------------------------------------------------------------------------------------------
+
+    async def query(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], label: str = "") -> T:
+        """Run queries in a worker thread and finish their results there."""
+        return await self._executor.run(queries, finish, label)
+
+    async def find_series(self, selection: Selection, start_ms: int, end_ms: int) -> list[Series]:
+        """Return the series that match and have rows in the range, from the index alone."""
+        return await self._in_pool(lambda: self._name_reader.find_series(selection, start_ms, end_ms))
+
+    async def metric_names(self, domain: str, prefix: str = "") -> list[str]:
+        """Return the names of metrics that have data, sorted."""
+        names = await self._in_pool(lambda: self._name_reader.metric_names(domain))
+        return [name for name in names if name.startswith(prefix)]
+
+    async def tag_names(self, domain: str) -> list[str]:
+        """Return all tag names in use, sorted."""
+        return sorted({name for name, _ in await self._in_pool(lambda: self._name_reader.pairs(domain))})
+
+    async def tag_values(self, domain: str, tag_name: str | None = None) -> list[str]:
+        """Return all tag values in use (of one tag name), sorted."""
+        pairs = await self._in_pool(lambda: self._name_reader.pairs(domain))
+        return sorted({value for name, value in pairs if tag_name in (None, name)})
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor.pool, work)
+
+    # deletes ------------------------------------------------------------------------------------------------------
+
+    async def delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
+        """Delete the points of the inclusive range; goes on to its end even when the caller is cancelled."""
+        return await asyncio.shield(self._delete(selection, start_ms, end_ms))
+
+    async def _delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
+        refs = await self._in_pool(lambda: self._reader.series_in(selection, start_ms, end_ms))
+        if not len(refs):
+            return DeleteReport(0, 0)
+        keys = [self._registry.key_of(ref) for ref in refs.tolist()]
+        points, touched = await self._writer.delete(DeleteEntry(start_ms, end_ms, keys))
+        remaining = set(await self.metric_names(selection.domain))
+        gone = {self._registry.series_of(ref).metric for ref in touched} - remaining
+        return DeleteReport(points, len(touched), sorted(gone))
+
+    async def delete_metric(self, domain: str, metric: str) -> DeleteReport:
+        """Delete a metric with everything it holds."""
+        return await self.delete(Selection(domain, metric), MIN_TIME_MS, MAX_TIME_MS)
+
+    # documents ----------------------------------------------------------------------------------------------------
+
+    async def put_document(self, domain: str, collection: str, key: str, value: bytes) -> None:
+        """Store a value; durable on return."""
+        await self._in_io(lambda: self._documents.put(domain, collection, key, value))
+
+    async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
+        """Return a value, or None."""
+        return await self._in_io(lambda: self._documents.get(domain, collection, key))
+
+    async def delete_document(self, domain: str, collection: str, key: str) -> bool:
+        """Remove a value; say whether there was one."""
+        return await self._in_io(lambda: self._documents.delete(domain, collection, key))
+
+    async def list_documents(self, domain: str, collection: str, prefix: str = "") -> list[tuple[str, bytes]]:
+        """Return the (key, value) pairs of a collection, sorted by key."""
+        return await self._in_io(lambda: self._documents.list_all(domain, collection, prefix))
+
+    async def _in_io(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._io, work)
+
+    # operations ---------------------------------------------------------------------------------------------------
+
+    def running_queries(self) -> list[dict[str, object]]:
+        """Return the queries in flight."""
+        return self._executor.running.list()
+
+    def end_query(self, query_id: int) -> bool:
+        """End a running query; say whether it was found."""
+        return self._executor.running.end(query_id)
+
+    def statistics(self) -> dict[str, float]:
+        """Return counters and gauges by name."""
+        consumed = self._store.consumed()
+        return {
+            **self._writer.statistics(),
+            "series": float(len(self._registry)),
+            "queries": float(self._executor.queries),
+            "points_read": float(self._executor.points_read),
+            "row_cache_bytes": float(self._cache.memory_bytes),
+            "row_cache_hits": float(self._cache.hits),
+            "row_cache_misses": float(self._cache.misses),
+            "read_units": consumed.read_units,
+            "write_units": consumed.write_units,
+        }
+
+    @property
+    def now_ms(self) -> int:
+        """The gateway's clock, ms since 1970 UTC."""
+        return self._now_ms()

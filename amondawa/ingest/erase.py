@@ -1,0 +1,128 @@
+"""Deletes in the chunks: rows rewritten or removed, with their index entries and names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from amondawa.index.blocks import OpenBlocks
+from amondawa.index.columns import MetricSeries
+from amondawa.index.registry import SeriesRegistry
+from amondawa.index.rows import NO_REFS, NameTable, RowDirectory
+from amondawa.ingest.head import member_of
+from amondawa.model.points import Int32s, Points
+from amondawa.store import keys, rows
+from amondawa.store.base import BlockStore, Item, Key
+from amondawa.store.blocks import Block
+
+BATCH_ROWS = 512
+
+
+class Eraser:
+    """Removes points from stored rows. Must not run beside a flush.
+
+    Every step leaves the store consistent, and the whole may be repeated (after a crash the journal asks for it again).
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        registry: SeriesRegistry,
+        blocks: OpenBlocks,
+        directory: RowDirectory,
+        names: NameTable,
+        changed: Callable[[list[tuple[int, int]]], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._blocks = blocks
+        self._directory = directory
+        self._names = names
+        self._changed = changed
+
+    def erase(self, metric: MetricSeries, refs: Int32s, start_ms: int, end_ms: int) -> tuple[int, set[int]]:
+        """Remove the points of the inclusive range from the series (refs ascending) of one metric.
+
+        Returns:
+            how many stored points went, and the refs that lost any.
+        """
+        count = 0
+        touched: set[int] = set()
+        for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
+            doomed = member_of(refs, present)
+            for at in range(0, len(doomed), BATCH_ROWS):
+                removed = self._erase_rows(metric, block, base_s, doomed[at : at + BATCH_ROWS], start_ms, end_ms)
+                count += sum(removed.values())
+                touched.update(ref for ref, points in removed.items() if points)
+        return count, touched
+
+    def _erase_rows(
+        self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, start_ms: int, end_ms: int
+    ) -> dict[int, int]:
+        """Rewrite some rows of one base time; return how many points each lost."""
+        owners = {
+            keys.row_key(metric.metric_key, base_s, self._registry.tags_key_of(ref)): ref for ref in refs.tolist()
+        }
+        stored = self._store.query_many(block.datapoints_table, list(owners))
+        removed: dict[int, int] = {}
+        emptied: list[int] = []
+        puts: list[Item] = []
+        deletes: list[Key] = []
+        for row_key, ref in owners.items():
+            items = stored.get(row_key, [])
+            kept, lost = _cut(rows.read_row(items) if items else Points.empty(), start_ms, end_ms)
+            removed[ref] = lost
+            if not len(kept):
+                emptied.append(ref)
+            if lost:
+                generation = max(map(rows.generation_of, items), default=0)
+                written = rows.chunk_items(row_key, base_s, kept, generation, self._registry.key_of(ref))
+                puts += written
+                ranges = {item.range for item in written}
+                deletes += [(item.hash, item.range) for item in items if item.range not in ranges]
+        self._commit(metric, block, base_s, refs, np.array(sorted(emptied), np.int32), puts, deletes)
+        return removed
+
+    def _commit(
+        self,
+        metric: MetricSeries,
+        block: Block,
+        base_s: int,
+        refs: Int32s,
+        emptied: Int32s,
+        puts: Sequence[Item],
+        deletes: Sequence[Key],
+    ) -> None:
+        gone = {block.datapoints_table: list(deletes)}
+        pairs, whole = self._orphans(metric, block, base_s, emptied)
+        if len(emptied):
+            name_keys = [(item.hash, item.range) for item in self._names.items(metric.domain, metric.metric, pairs)]
+            gone[block.index_table] = [*self._directory.entry_keys(metric, base_s, emptied.tolist()), *name_keys]
+        self._store.change({block.datapoints_table: puts} if puts else {}, gone)
+        if len(emptied):
+            self._directory.remove(metric, block, base_s, emptied)
+            self._names.remove(metric.domain, metric.metric, block, pairs, whole)
+        self._changed([(ref, base_s) for ref in refs.tolist()])
+
+    def _orphans(
+        self, metric: MetricSeries, block: Block, base_s: int, emptied: Int32s
+    ) -> tuple[set[tuple[str, str]], bool]:
+        """Return the tag pairs that no row of the metric in this block will have any more, and whether it goes too."""
+        if not len(emptied):
+            return set(), False
+        known = self._names.of_block(metric.domain, block).get(metric.metric, set())
+        left = NO_REFS
+        for _, other, present in self._directory.rows(metric, block.start_s, block.end_s - 1):
+            remaining = np.setdiff1d(present, emptied) if other == base_s else present
+            left = np.union1d(left, remaining).astype(np.int32)
+        if not len(left):
+            return {*known, ("", "")}, True
+        return set(known) - self._registry.pairs_of(metric, left), False
+
+
+def _cut(points: Points, start_ms: int, end_ms: int) -> tuple[Points, int]:
+    """Return the points outside the inclusive range and the number of those inside."""
+    inside = (points.times_ms >= start_ms) & (points.times_ms <= end_ms)
+    lost = int(np.count_nonzero(inside))
+    return (points.take(~inside), lost) if lost else (points, 0)

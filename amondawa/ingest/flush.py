@@ -1,0 +1,211 @@
+"""The flush: a frozen generation becomes chunks, a slice of series at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from amondawa.errors import Cancelled
+from amondawa.index.blocks import OpenBlocks
+from amondawa.index.columns import MetricSeries
+from amondawa.index.registry import SeriesRegistry
+from amondawa.index.rows import NameTable, RowDirectory
+from amondawa.ingest.head import Generation, member_of
+from amondawa.ingest.run import PageCache, Run, join_batches, ref_slices
+from amondawa.kernels.grouping import group_by_ref
+from amondawa.model.points import Int32s, Int64s, Points
+from amondawa.store import codec, keys, rows
+from amondawa.store.base import BlockStore, Item, Key
+from amondawa.store.blocks import Block
+
+SLICE_POINTS = 524_288
+COMMIT_ROWS = 2_048
+MERGE_POINTS = 4_096
+"""A fragment smaller than this is merged with what comes after it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowPoints:
+    """The new points of one row, in order."""
+
+    ref: int
+    base_s: int
+    points: Points
+
+
+@dataclass(slots=True)
+class _Change:
+    """What one commit writes to one block."""
+
+    block: Block
+    puts: list[Item] = field(default_factory=list)
+    deletes: list[Key] = field(default_factory=list)
+    index: list[Item] = field(default_factory=list)
+    new_rows: dict[tuple[MetricSeries, int], Int32s] = field(default_factory=dict)
+    new_names: dict[MetricSeries, set[tuple[str, str]]] = field(default_factory=dict)
+
+
+class Flusher:
+    """Writes generations as chunks; one at a time, in one worker thread.
+
+    Args:
+        changed: called with the (ref, base time) names of rows after each commit, so that caches forget them.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        registry: SeriesRegistry,
+        blocks: OpenBlocks,
+        directory: RowDirectory,
+        names: NameTable,
+        changed: Callable[[list[tuple[int, int]]], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._blocks = blocks
+        self._directory = directory
+        self._names = names
+        self._changed = changed
+        self.points_flushed = 0
+        self.chunks_written = 0
+
+    def flush(self, generation: Generation, cache: PageCache, until: float | None = None) -> None:
+        """Write all points of a frozen generation; may be repeated after an error.
+
+        Raises:
+            StorageFull, StoreError: some rows may have been written; the generation still holds everything.
+            Cancelled: `until` (time.monotonic()) was reached; as above.
+        """
+        runs = generation.runs()
+        for lowest, highest in ref_slices(runs, SLICE_POINTS):
+            for group in _by_count(self._rows_of(runs, lowest, highest, cache), COMMIT_ROWS):
+                if until is not None and time.monotonic() > until:
+                    raise Cancelled("no time left to flush")
+                self._write(group, generation.number)
+
+    def _rows_of(self, runs: Sequence[Run], lowest: int, highest: int, cache: PageCache) -> Iterator[RowPoints]:
+        """Yield the rows of the series of one slice, series ascending, then base time."""
+        parts = [part for run in runs if (part := run.columns_of(lowest, highest, cache)) is not None]
+        if not parts:
+            return
+        batch = join_batches(parts)
+        order, unique, offsets = group_by_ref(batch.refs)
+        points = batch.points().take(order)
+        numbers = keys.row_numbers(points.times_ms, self._blocks.plan.column_height_s)
+        for ref, start, stop in zip(unique.tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            own = points.take(slice(start, stop))
+            yield from self._split(ref, own, numbers[start:stop])
+
+    def _split(self, ref: int, points: Points, numbers: Int64s) -> Iterator[RowPoints]:
+        height = self._blocks.plan.column_height_s
+        ordered = rows.in_order(points)
+        if ordered is not points:
+            numbers = keys.row_numbers(ordered.times_ms, height)
+        first, last = int(numbers[0]), int(numbers[-1])
+        if first == last:
+            yield RowPoints(ref, first * height, ordered)
+            return
+        cuts = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+        bounds = [0, *cuts.tolist(), len(numbers)]
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            yield RowPoints(ref, int(numbers[start]) * height, ordered.take(slice(start, stop)))
+
+    def _write(self, group: Sequence[RowPoints], generation: int) -> None:
+        """Write some rows, block by block."""
+        by_block: dict[int, list[RowPoints]] = {}
+        for row in group:
+            by_block.setdefault(self._blocks.plan.block_of(row.base_s).start_s, []).append(row)
+        for members in by_block.values():
+            block = self._blocks.of(members[0].base_s)
+            change = _Change(block)
+            self._add_index(change, members)
+            self._add_chunks(change, members, generation)
+            self._commit(change, members)
+
+    def _add_index(self, change: _Change, members: Sequence[RowPoints]) -> None:
+        grouped: dict[tuple[MetricSeries, int], list[int]] = {}
+        for row in members:
+            grouped.setdefault((self._registry.metric_of(row.ref), row.base_s), []).append(row.ref)
+        for (metric, base_s), refs in grouped.items():
+            ascending = np.array(refs, np.int32)
+            new = np.setdiff1d(ascending, self._directory.known_rows(metric, change.block, base_s))
+            if not len(new):
+                continue
+            change.new_rows[(metric, base_s)] = new
+            change.index += self._directory.entries(metric, base_s, new.tolist())
+            pairs = self._registry.pairs_of(metric, new)
+            missing = self._names.missing(metric.domain, metric.metric, change.block, pairs)
+            if missing:
+                change.new_names.setdefault(metric, set()).update(missing)
+        for metric, pairs in change.new_names.items():
+            change.index += self._names.items(metric.domain, metric.metric, pairs)
+
+    def _add_chunks(self, change: _Change, members: Sequence[RowPoints], generation: int) -> None:
+        row_keys = []
+        known_keys = []
+        for row in members:
+            metric = self._registry.metric_of(row.ref)
+            row_key = keys.row_key(metric.metric_key, row.base_s, self._registry.tags_key_of(row.ref))
+            row_keys.append(row_key)
+            new = change.new_rows.get((metric, row.base_s))
+            if new is None or not len(member_of(np.array([row.ref], np.int32), new)):
+                known_keys.append(row_key)
+        stored = self._store.query_many(change.block.datapoints_table, known_keys) if known_keys else {}
+        for row, row_key in zip(members, row_keys, strict=True):
+            merged, replaced = merge_tail(row.points, stored.get(row_key, ()))
+            items = rows.chunk_items(row_key, row.base_s, merged, generation, self._registry.key_of(row.ref))
+            change.puts += items
+            written = {item.range for item in items}
+            change.deletes += [(item.hash, item.range) for item in replaced if item.range not in written]
+
+    def _commit(self, change: _Change, members: Sequence[RowPoints]) -> None:
+        block = change.block
+        puts = {block.datapoints_table: change.puts}
+        if change.index:
+            puts[block.index_table] = change.index
+        self._store.change(puts, {block.datapoints_table: change.deletes} if change.deletes else {})
+        for (metric, base_s), refs in change.new_rows.items():
+            self._directory.add(metric, block, base_s, refs)
+        for metric, pairs in change.new_names.items():
+            self._names.add(metric.domain, metric.metric, block, pairs)
+        self._changed([(row.ref, row.base_s) for row in members])
+        self.points_flushed += sum(len(row.points) for row in members)
+        self.chunks_written += len(change.puts)
+
+
+def merge_tail(points: Points, stored: Sequence[Item]) -> tuple[Points, list[Item]]:
+    """Merge new points of a row with the youngest stored fragments, as long as those are small beside what they join.
+
+    Only a run of youngest fragments may be taken: an older fragment written anew under a young generation would win over
+    one between them.
+
+    Returns:
+        the points to write, and the items that they replace.
+    """
+    ordered = sorted(stored, key=lambda item: keys.parse_chunk_range(item.range)[1:], reverse=True)
+    parts = [points]
+    replaced: list[Item] = []
+    size = len(points)
+    for item in ordered:
+        count = codec.describe(item.value).count
+        if count > max(MERGE_POINTS, 2 * size) or count >= rows.CHUNK_POINTS:
+            break
+        parts.insert(0, rows.decode_item(item))
+        replaced.append(item)
+        size += count
+    return (rows.merge(parts) if replaced else points), replaced
+
+
+def _by_count(members: Iterator[RowPoints], count: int) -> Iterator[list[RowPoints]]:
+    group: list[RowPoints] = []
+    for row in members:
+        group.append(row)
+        if len(group) == count:
+            yield group
+            group = []
+    if group:
+        yield group

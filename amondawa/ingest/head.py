@@ -1,0 +1,242 @@
+"""The head: points that are durable in the journal and not yet in chunks, queryable at once.
+
+A generation takes batches as they become durable. Small batches are joined, then grouped by series (a raw run), and raw
+runs are joined into packed runs, so that points rest at a few bytes each and a series is found by bisection. A generation
+is frozen whole for a flush; its successor takes what arrives meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from amondawa.ingest.run import PageCache, Run, Tombstone, join_batches
+from amondawa.model.points import Int32s, Points, WriteBatch
+
+JOIN_BATCHES = 64
+JOIN_POINTS = 16_384
+PACK_POINTS = 262_144
+
+
+class Generation:
+    """What one stretch of journal segments holds. Appends happen on one thread; readers take snapshots."""
+
+    def __init__(self, number: int, segments: Sequence[int], opened_ms: int) -> None:
+        self.number = number
+        self.segments = list(segments)
+        self.opened_ms = opened_ms
+        self.points = 0
+        self._lock = threading.Lock()
+        self._young: list[WriteBatch] = []
+        self._young_points = 0
+        self._young_bytes = 0
+        self.memory_bytes = 0
+        self._raw: list[Run] = []
+        self._packed: list[Run] = []
+        self.first_ms = 2**63 - 1
+        self.last_ms = -(2**63)
+
+    def append(self, batch: WriteBatch) -> None:
+        """Take a batch that has become durable."""
+        if not len(batch):
+            return
+        self.points += len(batch)
+        self.first_ms = min(self.first_ms, int(batch.times_ms.min()))
+        self.last_ms = max(self.last_ms, int(batch.times_ms.max()))
+        with self._lock:
+            self._young.append(batch)
+            self._young_points += len(batch)
+            self._young_bytes += batch.memory_bytes
+            self.memory_bytes += batch.memory_bytes
+            if self._young_points >= JOIN_POINTS:
+                self._group_young()
+            elif len(self._young) >= JOIN_BATCHES:
+                self._young = self._join_small(self._young)
+
+    @staticmethod
+    def _join_small(young: list[WriteBatch]) -> list[WriteBatch]:
+        """Join the short batches at the end, so that their number stays logarithmic in their points."""
+        at = len(young)
+        total = 0
+        while at and len(young[at - 1]) <= max(total, JOIN_BATCHES):
+            at -= 1
+            total += len(young[at])
+        return [*young[:at], join_batches(young[at:])] if len(young) - at > 1 else young
+
+    def _group_young(self) -> None:
+        if self._young:
+            joined = join_batches(self._young)
+            run = Run.build(joined.refs, joined.points(), pack=False)
+            self._raw.append(run)
+            self.memory_bytes += run.memory_bytes - self._young_bytes
+            self._young, self._young_points, self._young_bytes = [], 0, 0
+
+    @property
+    def wants_packing(self) -> bool:
+        """Whether `pack` would do something useful."""
+        return sum(map(len, self._raw)) >= PACK_POINTS
+
+    def pack(self, cache: PageCache) -> bool:
+        """Join the raw runs into a packed one; may run beside appends and reads. Says whether it did."""
+        with self._lock:
+            raw = list(self._raw)
+            tombstones = [len(run.tombstones) for run in raw]
+        if not raw:
+            return False
+        parts = [part for run in raw if (part := run.columns_of(0, 2**31, cache)) is not None]
+        packed = None
+        if parts:
+            joined = join_batches(parts)
+            packed = Run.build(joined.refs, joined.points(), pack=True)
+        with self._lock:
+            if [len(run.tombstones) for run in raw] != tombstones:
+                return False  # a delete came in between: the packed run would not know it
+            self._raw = self._raw[len(raw) :]
+            self.memory_bytes -= sum(run.memory_bytes for run in raw)
+            if packed is not None:
+                self._packed.append(packed)
+                self.memory_bytes += packed.memory_bytes
+        return True
+
+    def delete(self, tombstone: Tombstone) -> None:
+        """Hide the points of a range that are here now; later ones are not touched."""
+        with self._lock:
+            self._group_young()
+            for run in (*self._packed, *self._raw):
+                run.tombstones.append(tombstone)
+
+    def runs(self) -> list[Run]:
+        """Return everything as runs, in order of arrival."""
+        with self._lock:
+            self._group_young()
+            return [*self._packed, *self._raw]
+
+    def snapshot(self) -> tuple[list[Run], list[WriteBatch]]:
+        """Return runs and younger batches, in order of arrival; neither list changes afterwards."""
+        with self._lock:
+            return [*self._packed, *self._raw], list(self._young)
+
+
+class HeadView:
+    """A snapshot of all generations for one query."""
+
+    def __init__(self, generations: Sequence[Generation], cache: PageCache) -> None:
+        self._cache = cache
+        self._stages = [generation.snapshot() for generation in generations]
+
+    def refs(self) -> Int32s:
+        """Return the series that have points here (int32, ascending)."""
+        parts = [run.live_refs(self._cache) for runs, _ in self._stages for run in runs]
+        parts += [batch.refs for _, young in self._stages for batch in young]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
+
+    def among(self, refs: Int32s) -> Int32s:
+        """Return those of the given refs (ascending) that have points here."""
+        if not len(refs):
+            return refs
+        parts = []
+        for runs, young in self._stages:
+            parts += [member_of(refs, run.live_refs(self._cache)) for run in runs]
+            parts += [member_of(refs, np.unique(batch.refs)) for batch in young]
+        parts = [part for part in parts if len(part)]
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
+
+    def among_between(self, refs: Int32s, start_ms: int, end_ms: int) -> Int32s:
+        """Return those of the given refs (ascending) whose points here span times of the inclusive range."""
+        parts = [refs[:0]]
+        for runs, young in self._stages:
+            for run in runs:
+                spanning = run.refs[(run.first_ms <= end_ms) & (run.last_ms >= start_ms)]
+                parts.append(np.intersect1d(member_of(refs, spanning), run.live_refs(self._cache), assume_unique=True))
+            for batch in young:
+                inside = (batch.times_ms <= end_ms) & (batch.times_ms >= start_ms)
+                parts.append(member_of(refs, np.unique(batch.refs[inside])))
+        return np.unique(np.concatenate(parts))
+
+    def parts_of(self, refs: Int32s) -> dict[int, list[Points]]:
+        """Return the points of each of the refs (ascending) in order of arrival; times in any order."""
+        found: dict[int, list[Points]] = {}
+        for runs, young in self._stages:
+            for run in runs:
+                for ref in member_of(refs, run.refs).tolist():
+                    points = run.points_of(ref, self._cache)
+                    if points is not None:
+                        found.setdefault(ref, []).append(points)
+            for batch in young:
+                self._from_batch(batch, refs, found)
+        return found
+
+    @staticmethod
+    def _from_batch(batch: WriteBatch, refs: Int32s, found: dict[int, list[Points]]) -> None:
+        if len(refs) == 1:
+            hits = np.flatnonzero(batch.refs == refs[0])
+        else:
+            at = np.searchsorted(refs, batch.refs)
+            at[at == len(refs)] = 0
+            hits = np.flatnonzero(refs[at] == batch.refs)
+        if not len(hits):
+            return
+        owners = batch.refs[hits]
+        points = batch.points()
+        for ref in np.unique(owners).tolist():
+            found.setdefault(ref, []).append(points.take(hits[owners == ref]))
+
+
+def member_of(refs: Int32s, sorted_refs: Int32s) -> Int32s:
+    """Return those of `refs` (ascending) that are in `sorted_refs` (ascending), in order."""
+    if not len(refs) or not len(sorted_refs):
+        return refs[:0]
+    at = np.searchsorted(sorted_refs, refs)
+    at[at == len(sorted_refs)] = 0
+    hits: Int32s = refs[sorted_refs[at] == refs]
+    return hits
+
+
+class Head:
+    """The generations: frozen ones on their way into chunks, and the one that takes what arrives."""
+
+    def __init__(self, first: Generation) -> None:
+        self.cache = PageCache()
+        self._frozen: list[Generation] = []
+        self.active = first
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes in all generations."""
+        return sum(generation.memory_bytes for generation in (*self._frozen, self.active))
+
+    @property
+    def points(self) -> int:
+        """Points in all generations."""
+        return sum(generation.points for generation in (*self._frozen, self.active))
+
+    def freeze(self, successor: Generation) -> Generation:
+        """Freeze the active generation and put a successor in its place."""
+        frozen = self.active
+        self._frozen = [*self._frozen, frozen]
+        self.active = successor
+        return frozen
+
+    def release(self, generation: Generation) -> None:
+        """Forget a frozen generation whose points are in chunks."""
+        self._frozen = [one for one in self._frozen if one is not generation]
+
+    @property
+    def frozen(self) -> list[Generation]:
+        """Generations that wait for a flush, oldest first."""
+        return list(self._frozen)
+
+    def delete(self, tombstone: Tombstone) -> None:
+        """Hide points of a range in every generation."""
+        for generation in (*self._frozen, self.active):
+            generation.delete(tombstone)
+
+    def view(self) -> HeadView:
+        """Take a snapshot for reading."""
+        # the active one first: a generation frozen in between is then found among the frozen, never missed
+        active = self.active
+        frozen = self._frozen
+        generations = list(frozen) if active in frozen else [*frozen, active]
+        return HeadView(generations, self.cache)

@@ -1,0 +1,174 @@
+"""Runs: points of many series grouped by series, kept in memory raw or packed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from amondawa.kernels.grouping import group_by_ref
+from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
+from amondawa.store import codec
+
+PAGE_POINTS = 16_384
+_CACHED_PAGES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tombstone:
+    """A delete that arrived after a run: its series (refs ascending) and its inclusive range."""
+
+    refs: Int32s
+    start_ms: int
+    end_ms: int
+
+    def covers(self, ref: int) -> bool:
+        """Say whether a series is among those deleted from."""
+        at = int(np.searchsorted(self.refs, ref))
+        return at < len(self.refs) and int(self.refs[at]) == ref
+
+
+class PageCache:
+    """The pages that were unpacked last, shared by all runs; safe in any thread."""
+
+    def __init__(self, capacity: int = _CACHED_PAGES) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._pages: OrderedDict[int, tuple[bytes, Points]] = OrderedDict()
+
+    def unpack(self, page: bytes) -> Points:
+        """Return the points of a page."""
+        key = id(page)
+        with self._lock:
+            found = self._pages.get(key)
+            if found is not None and found[0] is page:
+                self._pages.move_to_end(key)
+                return found[1]
+        points = codec.decode(page)
+        with self._lock:
+            self._pages[key] = (page, points)
+            if len(self._pages) > self._capacity:
+                self._pages.popitem(last=False)
+        return points
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """Points grouped by series, in order of arrival within each; immutable but for tombstones.
+
+    Attributes:
+        refs: int32[m], ascending: the series in it.
+        offsets: int64[m + 1]: where each series' points are.
+        first_ms, last_ms: int64[m]: earliest and latest time of each series.
+        raw: the points, or None when packed.
+        pages: encoded points, PAGE_POINTS each, when packed.
+        tombstones: deletes that came after these points.
+    """
+
+    refs: Int32s
+    offsets: Int64s
+    first_ms: Int64s
+    last_ms: Int64s
+    raw: Points | None
+    pages: tuple[bytes, ...]
+    memory_bytes: int
+    tombstones: list[Tombstone] = field(default_factory=list)
+
+    @classmethod
+    def build(cls, refs: Int32s, points: Points, *, pack: bool) -> Run:
+        """Group columns (any order of series, arrival order kept within each) into a run."""
+        order, unique, offsets = group_by_ref(refs)
+        grouped = points.take(order)
+        starts = offsets[:-1]
+        first = np.minimum.reduceat(grouped.times_ms, starts) if len(starts) else np.zeros(0, np.int64)
+        last = np.maximum.reduceat(grouped.times_ms, starts) if len(starts) else np.zeros(0, np.int64)
+        side = unique.nbytes + offsets.nbytes + first.nbytes + last.nbytes
+        if not pack:
+            texts = sum(map(len, grouped.texts)) + 50 * len(grouped.texts)
+            own = 17 * len(grouped) + texts + (0 if grouped.expires_ms is None else 8 * len(grouped))
+            return cls(unique, offsets, first, last, grouped, (), own + side)
+        pages = tuple(
+            codec.encode(grouped.take(slice(at, at + PAGE_POINTS))) for at in range(0, len(grouped), PAGE_POINTS)
+        )
+        return cls(unique, offsets, first, last, None, pages, sum(map(len, pages)) + side)
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    def slice(self, start: int, stop: int, cache: PageCache) -> Points:
+        """Return the points between two offsets, tombstones not applied."""
+        if self.raw is not None:
+            return self.raw.take(slice(start, stop))
+        parts = []
+        for number in range(start // PAGE_POINTS, (stop - 1) // PAGE_POINTS + 1):
+            page = cache.unpack(self.pages[number])
+            base = number * PAGE_POINTS
+            parts.append(page.take(slice(max(start - base, 0), min(stop - base, PAGE_POINTS))))
+        return Points.concat(parts)
+
+    def points_of(self, ref: int, cache: PageCache) -> Points | None:
+        """Return one series' points in order of arrival, deletes applied; None when it has none here."""
+        at = int(np.searchsorted(self.refs, ref))
+        if at == len(self.refs) or int(self.refs[at]) != ref:
+            return None
+        points = self.slice(int(self.offsets[at]), int(self.offsets[at + 1]), cache)
+        for tombstone in self.tombstones:
+            if tombstone.covers(ref):
+                kept = (points.times_ms < tombstone.start_ms) | (points.times_ms > tombstone.end_ms)
+                points = points.take(kept)
+        return points if len(points) else None
+
+    def columns_of(self, lowest: int, highest: int, cache: PageCache) -> WriteBatch | None:
+        """Return the points of all series with lowest <= ref < highest, deletes applied, grouped by series."""
+        first, last = np.searchsorted(self.refs, [lowest, highest])
+        if first == last:
+            return None
+        start, stop = int(self.offsets[first]), int(self.offsets[last])
+        points = self.slice(start, stop, cache)
+        refs = np.repeat(self.refs[first:last], np.diff(self.offsets[first : last + 1]))
+        for tombstone in self.tombstones:
+            hit = np.isin(refs, tombstone.refs)
+            hit &= (points.times_ms >= tombstone.start_ms) & (points.times_ms <= tombstone.end_ms)
+            if hit.any():
+                refs, points = refs[~hit], points.take(~hit)
+        if not len(refs):
+            return None
+        return WriteBatch(refs, points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
+
+    def live_refs(self, cache: PageCache) -> Int32s:
+        """Return the series that still have points here once deletes are applied (int32, ascending)."""
+        if not self.tombstones:
+            return self.refs
+        touched = np.unique(np.concatenate([t.refs for t in self.tombstones]))
+        dead = [r for r in np.intersect1d(self.refs, touched).tolist() if self.points_of(r, cache) is None]
+        return np.setdiff1d(self.refs, np.array(dead, np.int32)) if dead else self.refs
+
+
+def join_batches(batches: Sequence[WriteBatch]) -> WriteBatch:
+    """Join batches in the order given."""
+    if len(batches) == 1:
+        return batches[0]
+    points = Points.concat([batch.points() for batch in batches])
+    refs = np.concatenate([batch.refs for batch in batches])
+    return WriteBatch(refs, points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
+
+
+def ref_slices(runs: Sequence[Run], points: int) -> Iterator[tuple[int, int]]:
+    """Cut the refs of some runs into ranges [lowest, highest) that hold about `points` points each."""
+    if not runs:
+        return
+    top = max(int(run.refs[-1]) for run in runs if len(run.refs)) + 1
+    counts = np.zeros(top, np.int64)
+    for run in runs:
+        counts[run.refs] += np.diff(run.offsets)
+    filled = np.cumsum(counts)
+    lowest = 0
+    while lowest < top:
+        before = int(filled[lowest - 1]) if lowest else 0
+        highest = int(np.searchsorted(filled, before + points, "right"))
+        highest = min(max(highest, lowest + 1), top)
+        yield lowest, highest
+        lowest = highest

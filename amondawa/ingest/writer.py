@@ -1,0 +1,303 @@
+"""The writer: journal, head, flush and deletes put together, with limits and back-pressure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from amondawa.errors import AmondawaError, Overloaded, Unavailable
+from amondawa.index.blocks import OpenBlocks
+from amondawa.index.columns import MetricSeries
+from amondawa.index.registry import SeriesRegistry
+from amondawa.index.rows import NameTable, RowDirectory
+from amondawa.ingest import entry
+from amondawa.ingest.erase import Eraser
+from amondawa.ingest.flush import Flusher
+from amondawa.ingest.head import Generation, Head
+from amondawa.ingest.journal import Journal
+from amondawa.ingest.recovery import Recovery, targets
+from amondawa.ingest.run import Tombstone
+from amondawa.model.points import Int32s, WriteBatch
+from amondawa.store.base import BlockStore, Item
+
+MASTER = "master"
+_GENERATION = (b"journal", b"generation")
+PENDING_BYTES = 32 * 1024 * 1024
+"""Batches that wait for their commit may occupy this much."""
+CLOSED_GRACE_MS = 300_000
+"""How long after the end of a row late points are waited for before it is flushed."""
+
+log = structlog.get_logger()
+
+
+class Writer:
+    """All writes of one gateway. Methods run on the event loop unless they say otherwise.
+
+    Args:
+        changed: called (in a worker thread) with names of rows that changed in the store.
+        now_ms: the wall clock.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        registry: SeriesRegistry,
+        blocks: OpenBlocks,
+        directory: RowDirectory,
+        names: NameTable,
+        *,
+        head_limit_bytes: int,
+        flush_age_s: int,
+        changed: Callable[[list[tuple[int, int]]], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._directory = directory
+        self._blocks = blocks
+        self._limit = head_limit_bytes
+        self._flush_age_ms = flush_age_s * 1000
+        self._now_ms = now_ms
+        self._eraser = Eraser(store, registry, blocks, directory, names, changed)
+        self._flusher = Flusher(store, registry, blocks, directory, names, changed)
+        self._worker = ThreadPoolExecutor(1, "flush")
+        self._packer = ThreadPoolExecutor(1, "pack")
+        self._maintenance = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self._packing = False
+        self._accepting = False
+        self._loop_task: asyncio.Task[None] | None = None
+        self.head = Head(Generation(0, [], now_ms()))
+        self.journal: Journal | None = None
+        self.points_written = 0
+        self.points_recovered = 0
+        self.flush_failures = 0
+        self.last_error = ""
+
+    # life -------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read the journal back and begin to accept writes."""
+        loop = asyncio.get_running_loop()
+        number = await loop.run_in_executor(self._worker, self._recover)
+        self.journal = Journal(self._store, self._registry, number, self._taken)
+        self._accepting = True
+        self._loop_task = asyncio.create_task(self._maintain())
+
+    def _recover(self) -> int:
+        """Rebuild the head (worker thread); return the number of the segment to write next."""
+        segments = self._store.journal_segments()
+        number = self._next_number(segments[-1] if segments else 0)
+        generation = Generation(number, [*segments, number], self._now_ms())
+        recovery = Recovery(self._store, self._registry, self._directory, self.head.cache, self._eraser.erase)
+        for segment in segments:
+            recovery.replay(segment, generation)
+        self.points_recovered = recovery.points
+        self.head.active = generation
+        if segments:
+            log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
+        return number
+
+    def _next_number(self, least: int) -> int:
+        """Return a generation number above all earlier ones, whatever the clock says, and remember it."""
+        kept = self._store.get(MASTER, [_GENERATION])[0]
+        last = max(least, int(kept.value) if kept else 0)
+        number = max(last + 1, self._now_ms())
+        self._store.put(MASTER, [Item(*_GENERATION, str(number).encode())])
+        return number
+
+    async def stop(self, deadline_s: float) -> None:
+        """Refuse writes, make what waits durable, flush as far as the deadline allows (the rest stays in the journal)."""
+        end = time.monotonic() + deadline_s
+        self._accepting = False
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.gather(self._loop_task, return_exceptions=True)
+        if self.journal is not None:
+            try:
+                async with asyncio.timeout(max(0.1, end - time.monotonic())):
+                    await self.flush(end)
+            except (TimeoutError, AmondawaError) as error:
+                log.warning("flush at stop did not finish; the journal keeps the rest", error=str(error))
+            await self.journal.stop()
+        self._worker.shutdown(wait=True)
+        self._packer.shutdown(wait=True)
+
+    # writes -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of points not yet in chunks."""
+        return self.head.memory_bytes + (self.journal.pending_bytes if self.journal else 0)
+
+    @property
+    def congested(self) -> bool:
+        """Whether writers that can wait should."""
+        pending = self.journal.pending_bytes if self.journal else 0
+        return not self._accepting or pending > PENDING_BYTES // 2 or self.memory_bytes > self._limit * 0.9
+
+    async def write(self, batch: WriteBatch) -> None:
+        """Make a batch durable and visible.
+
+        Raises:
+            Overloaded: the memory budget is used up.
+            StorageFull: there is no room for the journal.
+            Unavailable: not started, or stopping.
+        """
+        if not len(batch):
+            return
+        if not self._accepting or self.journal is None:
+            raise Unavailable("the gateway is starting or stopping")
+        if self.journal.pending_bytes > PENDING_BYTES or self.memory_bytes > self._limit:
+            self._wanted.set()
+            raise Overloaded("too many points wait to be stored; slow down")
+        await self.journal.append(batch)
+
+    def _taken(self, batch: WriteBatch) -> None:
+        active = self.head.active
+        active.append(batch)
+        self.points_written += len(batch)
+        if active.wants_packing and not self._packing:
+            self._packing = True
+            asyncio.get_running_loop().run_in_executor(self._packer, self._pack, active)
+        if active.memory_bytes > self._limit // 2:
+            self._wanted.set()
+
+    def _pack(self, generation: Generation) -> None:
+        try:
+            generation.pack(self.head.cache)
+        finally:
+            self._packing = False
+
+    # deletes ----------------------------------------------------------------------------------------------------------
+
+    async def delete(self, record: entry.DeleteEntry) -> tuple[int, set[int]]:
+        """Carry out a delete; return how many points went and the refs that lost any. Durable on return."""
+        if not self._accepting or self.journal is None:
+            raise Unavailable("the gateway is starting or stopping")
+        loop = asyncio.get_running_loop()
+        async with self._maintenance:
+            chosen = await loop.run_in_executor(
+                self._worker, lambda: list(targets(record, self._registry, self._directory))
+            )
+            before: list[tuple[int, set[int]]] = []
+
+            def apply() -> None:
+                before.append(self._delete_in_head(chosen, record))
+
+            await self.journal.delete(record, apply)
+            count, touched = before[0]
+            for metric, refs in chosen:
+                erased, hit = await loop.run_in_executor(
+                    self._worker, self._eraser.erase, metric, refs, record.start_ms, record.end_ms
+                )
+                count += erased
+                touched |= hit
+            return count, touched
+
+    def _delete_in_head(
+        self, chosen: list[tuple[MetricSeries, Int32s]], record: entry.DeleteEntry
+    ) -> tuple[int, set[int]]:
+        view = self.head.view()
+        count = 0
+        touched: set[int] = set()
+        for _, refs in chosen:
+            for ref, parts in view.parts_of(view.among(refs)).items():
+                lost = sum(
+                    int(((part.times_ms >= record.start_ms) & (part.times_ms <= record.end_ms)).sum()) for part in parts
+                )
+                if lost:
+                    count += lost
+                    touched.add(ref)
+            self.head.delete(Tombstone(refs.copy(), record.start_ms, record.end_ms))
+        return count, touched
+
+    # flush ------------------------------------------------------------------------------------------------------------
+
+    async def _maintain(self) -> None:
+        """Flush when memory, age or the end of a row ask for it; after a failure wait longer and longer."""
+        pause = 1.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), 1.0)
+            self._wanted.clear()
+            if not self._flush_is_due():
+                continue
+            try:
+                await self.flush()
+                pause = 1.0
+            except AmondawaError as error:
+                self.flush_failures += 1
+                self.last_error = str(error)
+                log.warning("flush failed, will be tried again", error=str(error), pause_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 30.0)
+                self._wanted.set()
+
+    def _flush_is_due(self) -> bool:
+        active = self.head.active
+        if self.head.frozen:
+            return True
+        if not active.points:
+            return False
+        now = self._now_ms()
+        width_ms = self._blocks.plan.column_height_s * 1000
+        row_closed = (now - CLOSED_GRACE_MS) // width_ms > active.opened_ms // width_ms
+        old = now - active.opened_ms >= self._flush_age_ms
+        return row_closed or old or active.memory_bytes > self._limit // 2
+
+    async def flush(self, until: float | None = None) -> None:
+        """Write everything that is in the head now as chunks.
+
+        Args:
+            until: give up at this time.monotonic() (what is left stays in the journal).
+
+        Raises:
+            StorageFull, StoreError: it stays in the head and in the journal.
+        """
+        async with self._maintenance:
+            if not self.head.frozen and self.head.active.points:
+                await self._freeze()
+            for generation in self.head.frozen:
+                await asyncio.get_running_loop().run_in_executor(self._worker, self._flush_one, generation, until)
+
+    async def _freeze(self) -> None:
+        assert self.journal is not None
+        loop = asyncio.get_running_loop()
+        number = await loop.run_in_executor(self._worker, self._next_number, self.head.active.number)
+        successor = Generation(number, [number], self._now_ms())
+        await self.journal.rotate(number, lambda: self._swap(successor))
+
+    def _swap(self, successor: Generation) -> None:
+        self.head.freeze(successor)
+
+    def _flush_one(self, generation: Generation, until: float | None) -> None:
+        """Flush one generation and drop its segments (worker thread)."""
+        started = time.monotonic()
+        self._flusher.flush(generation, self.head.cache, until)
+        self.head.release(generation)
+        for segment in generation.segments:
+            self._store.journal_drop(segment)
+        self._store.tidy()
+        log.info("flushed", points=generation.points, seconds=round(time.monotonic() - started, 3))
+
+    def statistics(self) -> dict[str, float]:
+        """Return counters and gauges of the write path."""
+        journal = self.journal
+        return {
+            "points_written": self.points_written,
+            "points_recovered": self.points_recovered,
+            "points_flushed": self._flusher.points_flushed,
+            "chunks_written": self._flusher.chunks_written,
+            "flush_failures": self.flush_failures,
+            "head_points": self.head.points,
+            "head_bytes": self.head.memory_bytes,
+            "journal_entries": journal.entries if journal else 0,
+            "journal_bytes_written": journal.bytes_written if journal else 0,
+            "journal_pending_bytes": journal.pending_bytes if journal else 0,
+        }

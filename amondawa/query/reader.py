@@ -1,0 +1,152 @@
+"""Reading: from a selection and a range to the merged points of each series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from amondawa.index.columns import MetricSeries
+from amondawa.index.registry import SeriesRegistry
+from amondawa.index.rows import RowDirectory
+from amondawa.ingest.head import Head, HeadView, member_of
+from amondawa.model.points import Int32s, Points
+from amondawa.model.query import Identity, Query, Selection
+from amondawa.query.budget import Budget
+from amondawa.query.cache import RowCache, RowName
+from amondawa.store import keys, rows
+from amondawa.store.base import BlockStore
+from amondawa.store.blocks import Block
+
+FETCH_ROWS = 512
+"""Rows asked of the store at a time, so that a long query checks its budget now and then."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesPoints:
+    """One series' points in range."""
+
+    ref: int
+    points: Points
+
+
+class Reader:
+    """Reads series from chunks and head together; safe in any thread."""
+
+    def __init__(
+        self, store: BlockStore, registry: SeriesRegistry, directory: RowDirectory, head: Head, cache: RowCache
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._directory = directory
+        self._head = head
+        self.cache = cache
+
+    def read(self, query: Query, budget: Budget, now_ms: int) -> Iterator[SeriesPoints]:
+        """Yield the series that match and have points in range, in order of creation, points ascending (or descending).
+
+        Raises:
+            LimitExceeded, Cancelled: by the budget.
+            StoreError: the store failed; Corrupt names the item.
+        """
+        view = self._head.view()  # before the directory: what leaves the head is in the directory by then
+        selection = query.selection
+        metric = self._registry.metric_or_new(selection.domain, selection.metric)
+        stored = self._directory.rows(metric, query.start_ms // 1000, query.end_ms // 1000)
+        matched = self._registry.match(selection)
+        in_head = view.among(matched)
+        wanted = [(block, base, refs) for block, base, all_refs in stored if len(refs := member_of(matched, all_refs))]
+        present = np.unique(np.concatenate([in_head, *(refs for _, _, refs in wanted)])) if wanted else in_head
+        budget.use_series(len(present))
+        for group in _groups(present, wanted):
+            yield from self._read_group(group, wanted, member_of(group, in_head), view, query, budget, now_ms, metric)
+
+    def _read_group(
+        self,
+        group: Int32s,
+        wanted: Sequence[tuple[Block, int, Int32s]],
+        in_head: Int32s,
+        view: HeadView,
+        query: Query,
+        budget: Budget,
+        now_ms: int,
+        metric: MetricSeries,
+    ) -> Iterator[SeriesPoints]:
+        budget.check()
+        parts: dict[int, list[Points]] = {ref: [] for ref in group.tolist()}
+        for block, base, refs in wanted:
+            fetched = self._fetch_rows(metric, block, base, member_of(group, refs), budget)
+            for ref, points in fetched.items():
+                if len(trimmed := points.between(query.start_ms, query.end_ms)):
+                    parts[ref].append(trimmed)
+        young = view.parts_of(in_head) if len(in_head) else {}
+        for ref, stored in parts.items():
+            points = _finish(stored, young.get(ref), query, now_ms)
+            if len(points):
+                budget.use_points(len(points))
+                yield SeriesPoints(ref, points)
+
+    def _fetch_rows(
+        self, metric: MetricSeries, block: Block, base: int, refs: Int32s, budget: Budget
+    ) -> dict[int, Points]:
+        """Return the merged rows of series at one base time, from the cache or the store."""
+        names: list[RowName] = [(ref, base) for ref in refs.tolist()]
+        epoch = self.cache.epoch
+        found = self.cache.find(names)
+        missing = [name for name in names if name not in found]
+        for at in range(0, len(missing), FETCH_ROWS):
+            budget.check()
+            read: dict[RowName, Points] = {}
+            hashes = {
+                keys.row_key(metric.metric_key, base, self._registry.tags_key_of(name[0])): name
+                for name in missing[at : at + FETCH_ROWS]
+            }
+            for row_key, items in self._store.query_many(block.datapoints_table, list(hashes)).items():
+                budget.rows_read += 1
+                budget.bytes_read += sum(len(item.value) for item in items)
+                read[hashes[row_key]] = rows.read_row(items)
+            self.cache.keep(epoch, read)
+            found.update(read)
+        return {name[0]: points for name, points in found.items()}
+
+    # index only -------------------------------------------------------------------------------------------------------
+
+    def series_in(self, selection: Selection, start_ms: int, end_ms: int) -> Int32s:
+        """Return the refs that match and have rows in the range, ascending, without reading points."""
+        view = self._head.view()
+        metric = self._registry.metric_or_new(selection.domain, selection.metric)
+        stored = self._directory.rows(metric, start_ms // 1000, end_ms // 1000)
+        matched = self._registry.match(selection)
+        parts = [member_of(matched, refs) for _, _, refs in stored]
+        parts.append(view.among_between(matched, start_ms, end_ms))
+        return np.unique(np.concatenate(parts)).astype(np.int32, copy=False)
+
+
+def _groups(present: Int32s, wanted: Sequence[tuple[Block, int, Int32s]]) -> Iterator[Int32s]:
+    """Cut series into groups whose rows together stay near FETCH_ROWS."""
+    size = max(1, FETCH_ROWS // max(1, len(wanted)))
+    for at in range(0, len(present), size):
+        yield present[at : at + size]
+
+
+def _finish(stored: list[Points], young: list[Points] | None, query: Query, now_ms: int) -> Points:
+    """Merge one series' rows (ascending) with its head parts; trim, expire, make unique, order and limit."""
+    points = Points.concat(stored)  # rows ascend and do not overlap
+    if young:
+        points = rows.merge([points, *young]).between(query.start_ms, query.end_ms)
+    if points.expires_ms is not None:
+        alive = (points.expires_ms == 0) | (points.expires_ms > now_ms)
+        if not alive.all():
+            points = points.take(alive)
+    if query.identity is Identity.TIME and not _one_kind(points):
+        points = rows.latest_only(points)
+    if query.descending:
+        points = points.take(slice(None, None, -1))
+    if query.limit > 0 and len(points) > query.limit:
+        points = points.take(slice(0, query.limit))
+    return points
+
+
+def _one_kind(points: Points) -> bool:
+    return points.kinds.strides == (0,)
