@@ -1,0 +1,208 @@
+"""Range aggregators: one result (or a few) for each bucket that holds points."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from amondawa.aggregate.buckets import Buckets, Runs, aligned_origin, ascends, cut, cut_unmerged, origin_buckets
+from amondawa.aggregate.merge import merged
+from amondawa.aggregate.reduce import MAX, MIN, SUM, Reduction, place
+from amondawa.aggregate.stages import AGGREGATORS
+from amondawa.aggregate.streams import holds_numbers
+from amondawa.model.points import Float64s, Int64s, Points
+from amondawa.model.query import Clock
+from amondawa.model.result import Frame
+from amondawa.model.timespan import UTC_ZONE, Span, Unit, Zone
+
+@dataclass(frozen=True, slots=True)
+class RangeStage(ABC):
+    """What all range aggregators share: their buckets, and the time that a bucket's result carries.
+
+    Attributes:
+        sampling: length of a bucket.
+        align_sampling: buckets count from a round moment before the query's start, not from the start itself.
+        align_start_time: a result carries its bucket's start; beats `align_end_time`.
+        align_end_time: a result carries its bucket's end. With neither it carries the time of the bucket's first point.
+        trim: only `gaps` looks at it.
+        zone: whose calendar days, weeks, months, years and round moments follow.
+    """
+
+    numbers_only: ClassVar[bool] = True
+    """pass frames of text through untouched"""
+
+    sampling: Span = Span(1, Unit.MILLISECONDS)
+    align_sampling: bool = True
+    align_start_time: bool = False
+    align_end_time: bool = False
+    trim: bool = False
+    zone: Zone = UTC_ZONE
+
+    def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
+        """Reduce every frame.
+
+        Raises:
+            ComputeError: an empty sampling over points, a null among numbers, an origin that clocks skipped.
+        """
+        origin_ms = self.origin_ms(clock.start_ms)
+        out = []
+        for frame in frames:
+            clock.check()
+            skipped = self.numbers_only and not holds_numbers(frame)
+            out.append(frame if skipped or not any(map(len, frame.parts)) else self._reduce(frame, origin_ms))
+        return out
+
+    def origin_ms(self, start_ms: int) -> int:
+        """Return where bucket 0 begins, for a query that starts at `start_ms`."""
+        return aligned_origin(start_ms, self.sampling.unit, self.zone) if self.align_sampling else start_ms
+
+    def stamps(self, first_times_ms: Int64s, numbers: Int64s, buckets: Buckets) -> Int64s:
+        """Return the time each result carries, int64[m], from first points' times and bucket numbers."""
+        if self.align_start_time:
+            return buckets.edges(numbers)
+        if self.align_end_time:
+            return buckets.edges(numbers + 1)
+        return first_times_ms
+
+    def _reduce(self, frame: Frame, origin_ms: int) -> Frame:
+        buckets = origin_buckets(origin_ms, self.sampling, self.zone)
+        points = merged(frame)
+        return frame.with_points(self.reduce_runs(points, cut(points.times_ms, buckets), buckets))
+
+    @abstractmethod
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return the results of one merged stream, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OrderBlind(RangeStage):
+    """A reduction that need not see a bucket's points in order, so that streams need not be merged for it."""
+
+    def _reduce(self, frame: Frame, origin_ms: int) -> Frame:
+        if len(frame.parts) == 1 or not _lie_side_by_side(frame.parts, origin_ms):
+            return RangeStage._reduce(self, frame, origin_ms)
+        buckets = origin_buckets(origin_ms, self.sampling, self.zone)
+        parts = [part for part in frame.parts if len(part)]
+        times = np.concatenate([part.times_ms for part in parts])
+        runs = cut_unmerged(times, buckets)
+        places = place(runs.numbers)
+        stamps = self.stamps(places.earliest(times[runs.firsts]), places.numbers, buckets)
+        return frame.with_points(self.join(parts, runs, places.of_run, len(places.numbers), stamps))
+
+    @abstractmethod
+    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+        """Return the results of several streams laid end to end; `places` says where each run's bucket stands."""
+
+
+def _lie_side_by_side(parts: tuple[Points, ...], origin_ms: int) -> bool:
+    """Say whether every part ascends and none begins before the origin: then a bucket is just its points."""
+    return all(len(part) == 0 or (part.times_ms[0] >= origin_ms and ascends(part.times_ms)) for part in parts)
+
+
+def _numbers_of(parts: list[Points]) -> Float64s:
+    return np.concatenate([part.numbers() for part in parts])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced(_OrderBlind):
+    """One reduction of the values, as doubles."""
+
+    reduction: ClassVar[Reduction]
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one double a run."""
+        stamps = self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets)
+        return Points.doubles(stamps, self.reduction.run(points.numbers(), runs.firsts))
+
+    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+        """Return one double a bucket."""
+        values = self.reduction.run(_numbers_of(parts), runs.firsts)
+        return Points.doubles(stamps_ms, self.reduction.join(values, places, width))
+
+
+@AGGREGATORS.register("avg")
+@dataclass(frozen=True, slots=True)
+class Average(_OrderBlind):
+    """The mean of each bucket, a double."""
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one mean a run."""
+        stamps = self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets)
+        return Points.doubles(stamps, SUM.run(points.numbers(), runs.firsts) / runs.lengths)
+
+    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+        """Return one mean a bucket."""
+        sums = SUM.join(SUM.run(_numbers_of(parts), runs.firsts), places, width)
+        return Points.doubles(stamps_ms, sums / np.bincount(places, weights=runs.lengths, minlength=width))
+
+
+@AGGREGATORS.register("sum")
+@dataclass(frozen=True, slots=True)
+class Sum(_Reduced):
+    """The sum of each bucket, a double."""
+
+    reduction: ClassVar[Reduction] = SUM
+
+
+@AGGREGATORS.register("min")
+@dataclass(frozen=True, slots=True)
+class Minimum(_Reduced):
+    """The smallest value of each bucket, a double."""
+
+    reduction: ClassVar[Reduction] = MIN
+
+
+@AGGREGATORS.register("max")
+@dataclass(frozen=True, slots=True)
+class Maximum(_Reduced):
+    """The largest value of each bucket, a double."""
+
+    reduction: ClassVar[Reduction] = MAX
+
+
+@AGGREGATORS.register("count")
+@dataclass(frozen=True, slots=True)
+class Count(_OrderBlind):
+    """The number of points of any kind in each bucket, a long."""
+
+    numbers_only: ClassVar[bool] = False
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one count a run."""
+        return Points.longs(self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets), runs.lengths)
+
+    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+        """Return one count a bucket."""
+        counts = np.bincount(places, weights=runs.lengths, minlength=width)
+        return Points.longs(stamps_ms, counts.astype(np.int64))
+
+
+@AGGREGATORS.register("first")
+@dataclass(frozen=True, slots=True)
+class First(RangeStage):
+    """The first point of each bucket, of any kind, as it was, at the result's time."""
+
+    numbers_only: ClassVar[bool] = False
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one point a run."""
+        chosen = points.take(runs.firsts)
+        stamps = self.stamps(chosen.times_ms, runs.numbers, buckets)
+        return Points(stamps, chosen.kinds, chosen.bits, chosen.texts)
+
+
+@AGGREGATORS.register("last")
+@dataclass(frozen=True, slots=True)
+class Last(RangeStage):
+    """The last point of each bucket, of any kind, as it was; it keeps its own time unless times are aligned."""
+
+    numbers_only: ClassVar[bool] = False
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one point a run."""
+        chosen = points.take(runs.lasts)
+        stamps = self.stamps(chosen.times_ms, runs.numbers, buckets)
+        return Points(stamps, chosen.kinds, chosen.bits, chosen.texts)

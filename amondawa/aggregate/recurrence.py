@@ -1,0 +1,39 @@
+"""Recurrences along runs, carried out for all runs at once: the first point of each, then the second of each …
+
+That repeats, bit for bit, what a loop over each run's points would compute, at the speed of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from amondawa.aggregate.buckets import Indexes, Runs
+from amondawa.model.points import Float64s
+
+LONGEST_RUN: Final = 4_096
+"""Runs beyond are too long to walk point by point."""
+
+
+def lengthy(runs: Runs) -> bool:
+    """Say whether a run is too long for a recurrence."""
+    return len(runs.firsts) > 0 and int(runs.lengths.max()) > LONGEST_RUN
+
+
+def columns(values: Float64s, runs: Runs) -> Iterator[tuple[int, slice | Indexes, Float64s]]:
+    """Yield (k, active, column): `column` holds the k-th value (from 1) of every run that has one, float64[a].
+
+    `active` selects those runs from an array with one entry a run. Nothing may change between the values and their runs.
+    """
+    firsts, lengths = runs.firsts, runs.lengths
+    shortest = int(lengths.min(initial=LONGEST_RUN))
+    for count in range(1, shortest + 1):
+        yield count, slice(None), values[firsts + (count - 1)]
+    active = np.flatnonzero(lengths > shortest)
+    count = shortest
+    while len(active):
+        count += 1
+        yield count, active, values[firsts[active] + (count - 1)]
+        active = active[lengths[active] > count]
