@@ -82,8 +82,29 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+COUNTERS = frozenset(
+    {
+        "chunks_written",
+        "flush_failures",
+        "journal_bytes_written",
+        "journal_entries",
+        "points_flushed",
+        "points_read",
+        "points_recovered",
+        "points_rejected",
+        "points_written",
+        "queries",
+        "read_units",
+        "row_cache_hits",
+        "row_cache_misses",
+        "write_units",
+    }
+)
+"""Statistics of the gateway that only ever grow."""
+
+
 class _GatewayCollector(Collector):
-    """Turns statistics by name into metrics: names that end in _total are counters, the others gauges."""
+    """Turns statistics by name into metrics: counters, and gauges for all others."""
 
     def __init__(self, statistics: Statistics) -> None:
         self._statistics = statistics
@@ -91,8 +112,8 @@ class _GatewayCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, value in sorted(self._statistics().items()):
             text = name.replace("_", " ")
-            if name.endswith("_total"):
-                yield CounterMetricFamily(f"amondawa_{name}", text.removesuffix(" total"), value=value)
+            if name in COUNTERS:
+                yield CounterMetricFamily(f"amondawa_{name}", f"{text} since the start", value=value)
             else:
                 yield GaugeMetricFamily(f"amondawa_{name}", text, value=value)
 

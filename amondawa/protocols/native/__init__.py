@@ -1,1 +1,1 @@
-"""The native API: domains in the path."""
+"""The native API: domains in the path, JSON in and out, errors by address."""

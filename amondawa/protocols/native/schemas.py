@@ -1,0 +1,265 @@
+"""Schemas of the native API's bodies: series of a write, and queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
+
+from amondawa.aggregate.combine import COMBINATIONS
+from amondawa.aggregate.downsample import AGGREGATORS, RangeStage
+from amondawa.errors import BadRequest
+from amondawa.model.timespan import Span, Unit
+from amondawa.protocols.native.errors import Invalid, with_values
+
+LONG_MIN: Final = -(2**63)
+LONG_MAX: Final = 2**63 - 1
+SHOWN_POINTS = 20
+"""how many bad points of one series are described"""
+SHOWN_SERIES = 100
+"""how many bad series of one body are described"""
+
+AGGREGATES: Final = tuple(name for name in COMBINATIONS.names() if name != "none")
+DOWNSAMPLERS: Final[Mapping[str, type[RangeStage]]] = {
+    name: kind
+    for name, kind in AGGREGATORS
+    if name in ("avg", "sum", "min", "max", "count", "dev", "first", "last") and issubclass(kind, RangeStage)
+}
+"""What `downsample` may be called: the range aggregators that need to be told a sampling and nothing else."""
+
+_NOT_EMPTY = validate.Length(min=1, error="must not be empty")
+_ONE_OF = "must be one of {choices}"
+_LONG = validate.Range(LONG_MIN, LONG_MAX, error="must fit 64 bits")
+
+
+class Whole(fields.Integer):
+    """A JSON integer; neither a float nor a text that looks like one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strict=True, error_messages={"invalid": "must be a whole number"}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        if type(value) is not int:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class PointValue(fields.Field[Any]):
+    """A long, a double or a text."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        problem = _value_problem(value, _text_limit(self))
+        if problem:
+            raise ValidationError(problem)
+        return value
+
+
+class PointList(fields.Field[Any]):
+    """[[ms, value], …]; what is wrong is told by the point's index."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValidationError("must be an array of [ms, value] pairs")
+        problems: dict[int, Any] = {}
+        for index, point in enumerate(value):
+            problem = _point_problem(point, _text_limit(self))
+            if problem:
+                problems[index] = problem
+            if len(problems) == SHOWN_POINTS:
+                break
+        if problems:
+            raise ValidationError(problems)
+        return value
+
+
+def _point_problem(point: Any, text_limit_bytes: int) -> Any:
+    """Say what is wrong with one [ms, value] pair, by place in the pair where one is to blame; None = nothing."""
+    if not isinstance(point, list) or len(point) != 2:
+        return ["must be a pair [ms, value]"]
+    if type(point[0]) is not int or not LONG_MIN <= point[0] <= LONG_MAX:
+        return {0: ["the time must be a whole number of milliseconds"]}
+    problem = _value_problem(point[1], text_limit_bytes)
+    return {1: [problem]} if problem else None
+
+
+def _value_problem(value: Any, text_limit_bytes: int) -> str | None:
+    if type(value) is int:
+        return None if LONG_MIN <= value <= LONG_MAX else "must fit 64 bits"
+    if isinstance(value, str):
+        return None if len(value.encode()) <= text_limit_bytes else f"must not be longer than {text_limit_bytes} bytes"
+    return None if type(value) is float else "must be a number or a text"
+
+
+def _text_limit(field: fields.Field[Any]) -> int:
+    """Return the text limit of the schema that a field belongs to."""
+    limit: int = getattr(field.root, "text_limit_bytes", LONG_MAX)
+    return limit
+
+
+class _Strict(Schema):
+    """Unknown fields are errors: a misspelt one would change a meaning in silence."""
+
+    class Meta:
+        """Options of marshmallow."""
+
+        unknown = RAISE
+
+    error_messages = {"unknown": "is not a field of this object", "type": "must be an object"}
+
+
+class SeriesSchema(_Strict):
+    """One series of a write: `timestamp` and `value`, or `datapoints`.
+
+    Args:
+        text_limit_bytes: longest text value.
+    """
+
+    def __init__(self, text_limit_bytes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.text_limit_bytes = text_limit_bytes
+
+    name = fields.String(required=True, validate=_NOT_EMPTY)
+    tags = fields.Dict(
+        keys=fields.String(validate=_NOT_EMPTY), values=fields.String(validate=_NOT_EMPTY), load_default=dict
+    )
+    timestamp = Whole(validate=_LONG)
+    value = PointValue()
+    datapoints = PointList()
+    ttl = Whole(load_default=0, validate=validate.Range(0, LONG_MAX // 1000, error="must be 0 or more seconds"))
+
+    @validates_schema(skip_on_field_errors=False)
+    def _has_points(self, data: Mapping[str, Any], **_options: Any) -> None:
+        """Ask for one way of giving points, and only one; wrong fields have been told of already."""
+        given = {"timestamp", "value", "datapoints"} & set(data)
+        if given == {"datapoints"} or given == {"timestamp", "value"}:
+            return
+        if given == {"timestamp"}:
+            raise ValidationError("is missing beside timestamp", "value")
+        if given == {"value"}:
+            raise ValidationError("is missing beside value", "timestamp")
+        if given:
+            raise ValidationError("must not stand beside timestamp and value", "datapoints")
+        raise ValidationError("is missing, and so are timestamp and value", "datapoints")
+
+
+class SpanSchema(_Strict):
+    """A number of units of time."""
+
+    value = fields.Integer(
+        required=True,
+        error_messages={"invalid": "must be a whole number"},
+        validate=validate.Range(1, 2**40, error="must be 1 or more"),
+    )
+    unit = fields.String(required=True)
+
+    @validates("unit")
+    def _known_unit(self, value: str, **_options: Any) -> None:
+        try:
+            Unit.parse(value)
+        except BadRequest as error:
+            raise ValidationError(error.message) from error
+
+    @post_load
+    def _make(self, data: Mapping[str, Any], **_options: Any) -> Span:
+        return Span(data["value"], Unit.parse(data["unit"]))
+
+
+class TagFilters(fields.Field[Any]):
+    """{name: value} or {name: [value, …]}; loads into {name: [value, …]}."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object of tag names and values")
+        problems = {name: [_FILTER] for name, given in value.items() if not _is_filter(given)}
+        if problems:
+            raise ValidationError(problems)
+        return {name: [given] if isinstance(given, str) else given for name, given in value.items()}
+
+
+_FILTER = "must be a text or an array of texts"
+
+
+def _is_filter(given: Any) -> bool:
+    return isinstance(given, str) or (isinstance(given, list) and all(isinstance(one, str) for one in given))
+
+
+class DownsampleSchema(_Strict):
+    """Reduce every series to one point a bucket."""
+
+    name = fields.String(required=True, validate=validate.OneOf(DOWNSAMPLERS, error=_ONE_OF))
+    sampling = fields.Nested(SpanSchema, required=True)
+
+
+class MetricSchema(_Strict):
+    """One query of a request."""
+
+    name = fields.String(required=True, validate=_NOT_EMPTY)
+    tags = TagFilters(load_default=dict)
+    downsample = fields.Nested(DownsampleSchema, allow_none=True, load_default=None)
+    aggregate = fields.String(allow_none=True, load_default=None, validate=validate.OneOf(AGGREGATES, error=_ONE_OF))
+    limit = Whole(load_default=0, validate=validate.Range(0, LONG_MAX, error="must be 0 (none) or more"))
+    order = fields.String(load_default="asc", validate=validate.OneOf(("asc", "desc"), error=_ONE_OF))
+
+
+class QuerySchema(_Strict):
+    """A request: a range of time and queries. `cache_time` is taken from clients of KairosDB and means nothing."""
+
+    start_absolute = Whole(validate=_LONG)
+    end_absolute = Whole(validate=_LONG)
+    start_relative = fields.Nested(SpanSchema)
+    end_relative = fields.Nested(SpanSchema)
+    time_zone = fields.String(load_default="")
+    cache_time = fields.Raw(load_only=True)
+    metrics = fields.List(
+        fields.Nested(MetricSchema), required=True, validate=validate.Length(min=1, error="must not be empty")
+    )
+
+    @validates_schema
+    def _has_a_start(self, data: Mapping[str, Any], **_options: Any) -> None:
+        for edge in ("start", "end"):
+            if f"{edge}_absolute" in data and f"{edge}_relative" in data:
+                raise ValidationError(f"must not stand beside {edge}_absolute", f"{edge}_relative")
+        if not {"start_absolute", "start_relative"} & set(data):
+            raise ValidationError("is missing, and so is start_relative", "start_absolute")
+
+
+def load(schema: Schema, data: Any) -> Any:
+    """Load one object.
+
+    Raises:
+        Invalid: messages by address, each with the value that is to blame.
+    """
+    try:
+        return schema.load(data)
+    except ValidationError as error:
+        raise Invalid(with_values(_without_schema_key(error.messages), data)) from error
+
+
+def load_many(schema: Schema, data: Sequence[Any]) -> list[Any]:
+    """Load an array of objects; of many bad ones the first are described.
+
+    Raises:
+        Invalid: messages by index and address.
+    """
+    loaded: list[Any] = []
+    errors: dict[int, Any] = {}
+    for index, one in enumerate(data):
+        try:
+            loaded.append(schema.load(one))
+        except ValidationError as error:
+            errors[index] = _without_schema_key(error.messages)
+            if len(errors) == SHOWN_SERIES:
+                break
+    if errors:
+        raise Invalid(with_values(errors, list(data)))
+    return loaded
+
+
+def _without_schema_key(messages: Any) -> Any:
+    """Take away marshmallow's own key for messages about an object as a whole."""
+    if not isinstance(messages, dict):
+        return messages
+    if set(messages) == {"_schema"}:
+        return messages["_schema"]
+    return {key: _without_schema_key(inner) for key, inner in messages.items()}
