@@ -1,0 +1,88 @@
+"""Conversions of JSON values as Java and Gson make them: texts, 64-bit integers, doubles.
+
+Source: suites ingest, ingest_errors and internal_errors.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from amondawa.protocols.kairosdb.lenient import Element, Number
+
+INTEGER = re.compile(r"[+-]?[0-9]+")
+"""What Long.parseLong takes."""
+DOUBLE = re.compile(r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?)")
+"""What Double.parseDouble takes, blanks around it apart."""
+
+_MAX_EXPONENT = 400
+
+
+class InternalFailure(Exception):
+    """A conversion that breaks the whole request off in KairosDB (500)."""
+
+
+def as_text(value: Element) -> str:
+    """Return a value as text; an array of one counts as its element.
+
+    Raises:
+        InternalFailure: null, an object, or a longer array.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, list) and len(value) == 1:
+        return as_text(value[0])
+    raise InternalFailure("a single value was expected")
+
+
+def as_long(value: Element) -> int:
+    """Return a value as a signed 64-bit integer; numbers beyond it wrap round and fractions are cut, as in Java.
+
+    Raises:
+        InternalFailure: not a number.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        return as_long(value[0])
+    text = as_text(value)
+    if INTEGER.fullmatch(text):
+        number = int(text)
+        if isinstance(value, Number):
+            return _wrap(number)
+        if -(2**63) <= number < 2**63:
+            return number
+    elif isinstance(value, Number):
+        return _wrap(_whole_of(text))
+    raise InternalFailure(f'For input string: "{text}"')
+
+
+def _whole_of(text: str) -> int:
+    """Return the whole part of a decimal number; what is far too large to have low bits gives 0."""
+    exact = Decimal(text)
+    if exact and exact.adjusted() > _MAX_EXPONENT:
+        return 0
+    return int(exact)
+
+
+def _wrap(number: int) -> int:
+    return (number + 2**63) % 2**64 - 2**63
+
+
+def as_double(value: Element) -> float:
+    """Return a value as a double.
+
+    Raises:
+        InternalFailure: not a number.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        return as_double(value[0])
+    text = as_text(value).strip()
+    if DOUBLE.fullmatch(text):
+        return double_of(text)
+    raise InternalFailure(f'For input string: "{text}"' if text else "empty String")
+
+
+def double_of(text: str) -> float:
+    """Return the double that a text in the form of DOUBLE stands for."""
+    return float(text.strip().rstrip("fFdD"))
