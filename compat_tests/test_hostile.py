@@ -118,7 +118,7 @@ def test_half_a_request_stores_nothing(server: ServerProcess, port: str):
     assert stored(server, "half") == []
 
 
-# heads ------------------------------------------------------------------------------------------------------------------
+# heads ----------------------------------------------------------------------------------------------
 
 
 def answer_or_close(connection: socket.socket) -> int | None:
@@ -184,7 +184,7 @@ def test_a_client_that_reads_nothing_does_not_fill_memory(server: ServerProcess,
             connection.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
-# lines ------------------------------------------------------------------------------------------------------------------
+# lines ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("port", LINE_PORTS)
@@ -286,7 +286,7 @@ def test_a_thousand_connections_at_once_are_served(server: ServerProcess):
         warm_up(server)
 
 
-# queries ----------------------------------------------------------------------------------------------------------------
+# queries ----------------------------------------------------------------------------------------------
 
 
 def opentsdb_query(server: ServerProcess, question: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Wire habits of KairosDB's clients, byte for byte where the bytes matter; each test names the client that has the habit."""
+"""Wire habits of KairosDB's clients, byte for byte where it matters; each test names the client that has the habit."""
 
 import gzip
 import json
@@ -57,7 +57,7 @@ def test_gzip_told_by_the_content_type_is_unpacked(server: ServerProcess):
 
 
 def test_json_needs_no_content_type_and_a_bearer_is_ignored(server: ServerProcess):
-    """metricz."""
+    """Metricz."""
     body = json.dumps([metric("k.bearer")]).encode()
     answer = call(server.kairosdb, "POST", "/api/v1/datapoints", body, {"Authorization": "Bearer nothing"})
     assert answer.status == 204
@@ -183,7 +183,7 @@ def test_version_is_answered_on_kairosdbs_telnet_port(server: ServerProcess):
         assert connection.recv(4096)
 
 
-# what Grafana's plugin sends --------------------------------------------------------------------------------------------
+# what Grafana's plugin sends ----------------------------------------------------------------------------------------------
 
 
 def test_grafana_sends_numbers_as_strings_and_units_in_capitals(server: ServerProcess):

@@ -1,4 +1,4 @@
-"""Wire habits of OpenTSDB's clients, byte for byte where the bytes matter; each test names the client that has the habit."""
+"""Wire habits of OpenTSDB's clients, byte for byte where it matters; each test names the client that has the habit."""
 
 import gzip
 import json
@@ -40,7 +40,7 @@ def has(server: ServerProcess, metric: str, count: int = 1) -> bool:
 
 
 def test_a_bare_connect_and_close_harms_nothing(server: ServerProcess):
-    """potsdb and telegraf probe so."""
+    """Potsdb and telegraf probe so."""
     for address in (server.opentsdb, server.kairosdb_telnet, server.kairosdb, server.http):
         for _ in range(20):
             socket.create_connection(address, timeout=5).close()
@@ -48,7 +48,7 @@ def test_a_bare_connect_and_close_harms_nothing(server: ServerProcess):
 
 
 def test_lines_followed_by_an_immediate_close_are_kept(server: ServerProcess):
-    """potsdb and go-metrics-opentsdb close right after the last line and read nothing."""
+    """Potsdb and go-metrics-opentsdb close right after the last line and read nothing."""
     with socket.create_connection(server.opentsdb, timeout=5) as connection:
         connection.sendall(b"".join(b"put h.close %d %d host=a\n" % (START_S + n, n) for n in range(500)))
     assert has(server, "h.close", 500)
@@ -74,7 +74,7 @@ def test_carriage_returns_and_double_spaces_before_tags_are_taken(server: Server
 
 
 def test_version_is_answered_before_any_put_on_the_same_connection(server: ServerProcess):
-    """tcollector asks so every minute and leaves a host that is silent for 15 s."""
+    """Tcollector asks so every minute and leaves a host that is silent for 15 s."""
     with socket.create_connection(server.opentsdb, timeout=5) as connection:
         for _ in range(2):
             connection.sendall(b"version\n")
@@ -112,7 +112,7 @@ def test_milliseconds_are_taken_on_telnet(server: ServerProcess):
     assert stored(server, "h.ms") == [[START_MS + 7, 1]]
 
 
-# HTTP writes ------------------------------------------------------------------------------------------------------------
+# HTTP writes ----------------------------------------------------------------------------------------------
 
 
 def test_a_write_without_flags_is_answered_with_exactly_204(server: ServerProcess):
@@ -136,7 +136,7 @@ def test_gzip_may_be_announced_on_a_get_without_body(server: ServerProcess):
 
 @pytest.mark.parametrize("path", ["/api/put/", "/api/put"])
 def test_a_trailing_slash_and_no_content_type_are_taken(server: ServerProcess, path: str):
-    """pyopentsdb."""
+    """Pyopentsdb."""
     assert call(server.opentsdb, "POST", path, json.dumps(point("h.slash")).encode()).status == 204
 
 
@@ -189,7 +189,7 @@ def test_http_and_telnet_share_the_port_on_connections_side_by_side(server: Serv
     assert has(server, "h.both", 3)
 
 
-# HTTP reads -------------------------------------------------------------------------------------------------------------
+# HTTP reads ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -222,13 +222,13 @@ def test_pipes_need_not_be_escaped_in_the_url(server: ServerProcess, dc: str):
 
 
 def test_escaped_braces_are_the_same(server: ServerProcess, dc: str):
-    """grafana."""
+    """Grafana."""
     target = f"/api/query?start={START_S}&end={START_S + 60}&m=sum:h.read%7Bhost%3D*%2Cdc%3D{dc}%7D"
     assert len(raw_get(server, target, "Content-Type: application/json").json()) == 2
 
 
 def test_empty_braces_and_fractions_of_seconds_are_taken(server: ServerProcess, dc: str):
-    """pytsdb."""
+    """Pytsdb."""
     answer = raw_get(server, f"/api/query?ms=True&start={START_S}.000&end={START_S + 60}.000&m=sum:5m-avg:h.read{{}}")
     assert answer.status == 200
     assert answer.json()[0]["dps"] == {str(START_MS): 2.0}
@@ -279,14 +279,14 @@ def test_an_endpoint_of_another_make_is_not_found(server: ServerProcess):
 
 
 def test_an_unknown_tag_value_is_400_with_a_code(server: ServerProcess, dc: str):
-    """grafana."""
+    """Grafana."""
     answer = raw_get(server, f"/api/query?start={START_S}&m=sum:h.read{{host=never-written}}")
     assert answer.status == 400
     assert answer.json()["error"]["code"] == 400
 
 
 def test_a_downsampler_with_a_fill_is_taken_in_the_url(server: ServerProcess, dc: str):
-    """vmctl sends sum:1m-avg-none."""
+    """Vmctl sends sum:1m-avg-none."""
     answer = raw_get(server, f"/api/query?start={START_S}&end={START_S + 59}&m=sum:1m-avg-none:h.read{{host=a}}")
     assert answer.json()[0]["dps"] == {str(START_S): 1.0}
 
