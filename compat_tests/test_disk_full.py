@@ -39,9 +39,9 @@ def numbers(batches: list[int]) -> set[int]:
 
 
 def fill(server: ServerProcess, first: int, most: int) -> list[int]:
-    """Write batches until one is refused; return those that were acknowledged."""
+    """Write batches until one is refused for longer than a flush takes; return those that were acknowledged."""
     for batch in range(first, first + most):
-        answer = write(server, batch)
+        answer = eventually(lambda batch=batch: write(server, batch), lambda seen: seen.status == 204, timeout_s=3)
         if answer.status != 204:
             assert answer.status == 503, answer
             assert "retry-after" in answer.headers
