@@ -68,21 +68,15 @@ def _tie_order(times_ms: Int64s, values: Float64s, same: npt.NDArray[np.bool_]) 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Merge the parts of every frame into one stream; a frame of one stream only has its ties settled.
-
-    Attributes:
-        descending: the direction of time in the frames.
-    """
-
-    descending: bool = False
+    """Merge the streams of every frame that still has several; to be asked last, before the points are shown."""
 
     def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
-        """Return the frames with at most one part each."""
-        merged = []
+        """Return the frames with at most one part each; frames of one part are left as they are."""
+        out = []
         for frame in frames:
             clock.check()
-            merged.append(frame.with_points(merge_points(frame.parts, self.descending)))
-        return merged
+            out.append(frame if len(frame.parts) < 2 else frame.with_points(merged(frame)))
+        return out
 
 
 def merged(frame: Frame) -> Points:
