@@ -96,7 +96,11 @@ def encode_delete(entry: DeleteEntry) -> bytes:
 
 
 def _seal(kind: int, flags: int, body: bytes) -> bytes:
-    return _HEADER.pack(_MAGIC, VERSION, kind, flags, zlib.crc32(body)) + body
+    return _HEADER.pack(_MAGIC, VERSION, kind, flags, _checksum(kind, flags, body)) + body
+
+
+def _checksum(kind: int, flags: int, body: bytes | memoryview) -> int:
+    return zlib.crc32(body, kind << 16 | flags)
 
 
 class _Reader:
@@ -132,7 +136,7 @@ def decode(data: bytes) -> Entry:
         raise Corrupt(f"journal entry of {len(data)} bytes has no header") from error
     if magic != _MAGIC or version != VERSION or kind not in (POINTS, DELETE):
         raise Corrupt(f"journal entry of unknown form {magic!r} {version}/{kind}")
-    if zlib.crc32(memoryview(data)[_HEADER.size :]) != crc:
+    if _checksum(kind, flags, memoryview(data)[_HEADER.size :]) != crc:
         raise Corrupt("journal entry fails its checksum")
     return _read_points(data, flags) if kind == POINTS else _read_delete(data, flags)
 

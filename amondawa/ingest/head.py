@@ -76,7 +76,12 @@ class Generation:
     @property
     def wants_packing(self) -> bool:
         """Whether `pack` would do something useful."""
-        return sum(map(len, self._raw)) >= PACK_POINTS
+        raw = self._raw
+        if not raw:
+            return False
+        # a packed run costs some bytes a series beside its points: with many series it must hold more points
+        series = max(int(run.refs[-1]) for run in raw)
+        return sum(map(len, raw)) >= min(max(PACK_POINTS, 8 * series), 4 * PACK_POINTS)
 
     def pack(self, cache: PageCache) -> bool:
         """Join the raw runs into a packed one; may run beside appends and reads. Says whether it did."""
@@ -148,8 +153,8 @@ class HeadView:
         parts = [refs[:0]]
         for runs, young in self._stages:
             for run in runs:
-                spanning = run.refs[(run.first_ms <= end_ms) & (run.last_ms >= start_ms)]
-                parts.append(np.intersect1d(member_of(refs, spanning), run.live_refs(self._cache), assume_unique=True))
+                among = member_of(refs, run.spanning(start_ms, end_ms))
+                parts.append(np.intersect1d(among, run.live_refs(self._cache), assume_unique=True))
             for batch in young:
                 inside = (batch.times_ms <= end_ms) & (batch.times_ms >= start_ms)
                 parts.append(member_of(refs, np.unique(batch.refs[inside])))

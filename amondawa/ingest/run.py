@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from amondawa.kernels.grouping import group_by_ref
 from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
 from amondawa.store import codec
 
+Seconds = npt.NDArray[np.uint32] | npt.NDArray[np.int64]
 PAGE_POINTS = 16_384
 _CACHED_PAGES = 64
 
@@ -55,23 +57,53 @@ class PageCache:
         return points
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """First and last time of each series, in whole seconds after the earliest one (uint32 where that fits)."""
+
+    base_s: int
+    first: Seconds
+    last: Seconds
+
+    @classmethod
+    def of(cls, times_ms: Int64s, offsets: Int32s) -> Spans:
+        """Measure grouped points."""
+        starts = offsets[:-1]
+        if not len(starts):
+            return cls(0, np.zeros(0, np.uint32), np.zeros(0, np.uint32))
+        first = np.minimum.reduceat(times_ms, starts) // 1000
+        last = np.maximum.reduceat(times_ms, starts) // 1000
+        base = int(first.min())
+        width = np.uint32 if int(last.max()) - base < 2**32 else np.int64
+        return cls(base, (first - base).astype(width), (last - base).astype(width))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of both columns."""
+        return self.first.nbytes + self.last.nbytes
+
+    def touch(self, start_ms: int, end_ms: int) -> npt.NDArray[np.bool_]:
+        """Say of each series whether its span touches the inclusive range (to the second)."""
+        start, end = start_ms // 1000 - self.base_s, end_ms // 1000 - self.base_s
+        return (self.first.astype(np.int64) <= end) & (self.last.astype(np.int64) >= start)
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """Points grouped by series, in order of arrival within each; immutable but for tombstones.
 
     Attributes:
         refs: int32[m], ascending: the series in it.
-        offsets: int64[m + 1]: where each series' points are.
-        first_ms, last_ms: int64[m]: earliest and latest time of each series.
+        offsets: int32[m + 1]: where each series' points are.
+        spans: first and last time of each series, when packed.
         raw: the points, or None when packed.
         pages: encoded points, PAGE_POINTS each, when packed.
         tombstones: deletes that came after these points.
     """
 
     refs: Int32s
-    offsets: Int64s
-    first_ms: Int64s
-    last_ms: Int64s
+    offsets: Int32s
+    spans: Spans | None
     raw: Points | None
     pages: tuple[bytes, ...]
     memory_bytes: int
@@ -80,23 +112,30 @@ class Run:
     @classmethod
     def build(cls, refs: Int32s, points: Points, *, pack: bool) -> Run:
         """Group columns (any order of series, arrival order kept within each) into a run."""
-        order, unique, offsets = group_by_ref(refs)
+        order, unique, wide_offsets = group_by_ref(refs)
+        offsets = wide_offsets.astype(np.int32)
         grouped = points.take(order)
-        starts = offsets[:-1]
-        first = np.minimum.reduceat(grouped.times_ms, starts) if len(starts) else np.zeros(0, np.int64)
-        last = np.maximum.reduceat(grouped.times_ms, starts) if len(starts) else np.zeros(0, np.int64)
-        side = unique.nbytes + offsets.nbytes + first.nbytes + last.nbytes
+        side = unique.nbytes + offsets.nbytes
         if not pack:
             texts = sum(map(len, grouped.texts)) + 50 * len(grouped.texts)
             own = 17 * len(grouped) + texts + (0 if grouped.expires_ms is None else 8 * len(grouped))
-            return cls(unique, offsets, first, last, grouped, (), own + side)
+            return cls(unique, offsets, None, grouped, (), own + side)
         pages = tuple(
             codec.encode(grouped.take(slice(at, at + PAGE_POINTS))) for at in range(0, len(grouped), PAGE_POINTS)
         )
-        return cls(unique, offsets, first, last, None, pages, sum(map(len, pages)) + side)
+        spans = Spans.of(grouped.times_ms, offsets)
+        return cls(unique, offsets, spans, None, pages, sum(map(len, pages)) + side + spans.memory_bytes)
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
+
+    def spanning(self, start_ms: int, end_ms: int) -> Int32s:
+        """Return the series whose first and last time here enclose or touch the inclusive range."""
+        spans = self.spans
+        if spans is None:
+            assert self.raw is not None
+            spans = Spans.of(self.raw.times_ms, self.offsets)
+        return self.refs[spans.touch(start_ms, end_ms)]
 
     def slice(self, start: int, stop: int, cache: PageCache) -> Points:
         """Return the points between two offsets, tombstones not applied."""
