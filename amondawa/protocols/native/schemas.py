@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates, validates_schema
 
+from amondawa.aggregate.aggregators import AGGREGATORS
 from amondawa.aggregate.combine import COMBINATIONS
-from amondawa.aggregate.downsample import AGGREGATORS, RangeStage
+from amondawa.aggregate.downsample import RangeStage
 from amondawa.errors import BadRequest
 from amondawa.model.timespan import Span, Unit
 from amondawa.protocols.native.errors import Invalid, with_values
@@ -28,6 +29,12 @@ DOWNSAMPLERS: Final[Mapping[str, type[RangeStage]]] = {
 }
 """What `downsample` may be called: the range aggregators that need to be told a sampling and nothing else."""
 
+_MISSING: dict[str, Any] = {
+    "required": "is missing",
+    "null": "must not be null",
+    "invalid": "must be a text",
+    "type": "must be an object",
+}
 _NOT_EMPTY = validate.Length(min=1, error="must not be empty")
 _ONE_OF = "must be one of {choices}"
 _LONG = validate.Range(LONG_MIN, LONG_MAX, error="must fit 64 bits")
@@ -71,6 +78,26 @@ class PointList(fields.Field[Any]):
         if problems:
             raise ValidationError(problems)
         return value
+
+
+class TagTexts(fields.Field[Any]):
+    """{name: value}, both texts with at least one character."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object of tag names and values")
+        problems = {name: [problem] for name, given in value.items() if (problem := _tag_problem(name, given))}
+        if problems:
+            raise ValidationError(problems)
+        return value
+
+
+def _tag_problem(name: str, value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "must be a text"
+    if not value:
+        return "must not be empty"
+    return None if name else "belongs to a tag without a name"
 
 
 def _point_problem(point: Any, text_limit_bytes: int) -> Any:
@@ -119,20 +146,20 @@ class SeriesSchema(_Strict):
         super().__init__(**options)
         self.text_limit_bytes = text_limit_bytes
 
-    name = fields.String(required=True, validate=_NOT_EMPTY)
-    tags = fields.Dict(
-        keys=fields.String(validate=_NOT_EMPTY), values=fields.String(validate=_NOT_EMPTY), load_default=dict
-    )
+    name = fields.String(required=True, error_messages=_MISSING, validate=_NOT_EMPTY)
+    tags = TagTexts(load_default=dict)
     timestamp = Whole(validate=_LONG)
     value = PointValue()
     datapoints = PointList()
     ttl = Whole(load_default=0, validate=validate.Range(0, LONG_MAX // 1000, error="must be 0 or more seconds"))
 
-    @validates_schema(skip_on_field_errors=False)
-    def _has_points(self, data: Mapping[str, Any], **_options: Any) -> None:
-        """Ask for one way of giving points, and only one; wrong fields have been told of already."""
-        given = {"timestamp", "value", "datapoints"} & set(data)
-        if given == {"datapoints"} or given == {"timestamp", "value"}:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _has_points(self, data: Mapping[str, Any], original: Any, **_options: Any) -> None:
+        """Ask for one way of giving points, and only one; wrong fields are told of by themselves."""
+        if not isinstance(original, dict):
+            return
+        given = {"timestamp", "value", "datapoints"} & set(original)
+        if given in ({"datapoints"}, {"timestamp", "value"}):
             return
         if given == {"timestamp"}:
             raise ValidationError("is missing beside timestamp", "value")
@@ -148,10 +175,10 @@ class SpanSchema(_Strict):
 
     value = fields.Integer(
         required=True,
-        error_messages={"invalid": "must be a whole number"},
+        error_messages=_MISSING | {"invalid": "must be a whole number"},
         validate=validate.Range(1, 2**40, error="must be 1 or more"),
     )
-    unit = fields.String(required=True)
+    unit = fields.String(required=True, error_messages=_MISSING)
 
     @validates("unit")
     def _known_unit(self, value: str, **_options: Any) -> None:
@@ -187,14 +214,14 @@ def _is_filter(given: Any) -> bool:
 class DownsampleSchema(_Strict):
     """Reduce every series to one point a bucket."""
 
-    name = fields.String(required=True, validate=validate.OneOf(DOWNSAMPLERS, error=_ONE_OF))
-    sampling = fields.Nested(SpanSchema, required=True)
+    name = fields.String(required=True, error_messages=_MISSING, validate=validate.OneOf(DOWNSAMPLERS, error=_ONE_OF))
+    sampling = fields.Nested(SpanSchema, required=True, error_messages=_MISSING)
 
 
 class MetricSchema(_Strict):
     """One query of a request."""
 
-    name = fields.String(required=True, validate=_NOT_EMPTY)
+    name = fields.String(required=True, error_messages=_MISSING, validate=_NOT_EMPTY)
     tags = TagFilters(load_default=dict)
     downsample = fields.Nested(DownsampleSchema, allow_none=True, load_default=None)
     aggregate = fields.String(allow_none=True, load_default=None, validate=validate.OneOf(AGGREGATES, error=_ONE_OF))
@@ -212,7 +239,10 @@ class QuerySchema(_Strict):
     time_zone = fields.String(load_default="")
     cache_time = fields.Raw(load_only=True)
     metrics = fields.List(
-        fields.Nested(MetricSchema), required=True, validate=validate.Length(min=1, error="must not be empty")
+        fields.Nested(MetricSchema),
+        required=True,
+        error_messages=_MISSING,
+        validate=validate.Length(min=1, error="must not be empty"),
     )
 
     @validates_schema
@@ -233,7 +263,8 @@ def load(schema: Schema, data: Any) -> Any:
     try:
         return schema.load(data)
     except ValidationError as error:
-        raise Invalid(with_values(_without_schema_key(error.messages), data)) from error
+        messages = with_values(_without_schema_key(error.messages), data)
+        raise Invalid(messages if isinstance(messages, dict) else {"": messages}) from error
 
 
 def load_many(schema: Schema, data: Sequence[Any]) -> list[Any]:
