@@ -3,23 +3,23 @@
 from amondawa.aggregate import (
     deviation,
     downsample,
-    filter,
     gaps,
     least_squares,
     percentile,
     rate,
     transform,
 )
+from amondawa.aggregate import filter as value_filter
 from amondawa.aggregate.stages import AGGREGATORS
 
 __all__ = [
     "AGGREGATORS",
     "deviation",
     "downsample",
-    "filter",
     "gaps",
     "least_squares",
     "percentile",
     "rate",
     "transform",
+    "value_filter",
 ]

@@ -133,10 +133,7 @@ def aligned_origin(start_ms: int, unit: Unit, zone: Zone = UTC_ZONE) -> int:
     local = start_ms + offset
     if unit is Unit.MILLISECONDS:
         return local - local % 1000 - offset
-    if unit.fixed_ms is not None or unit is Unit.DAYS:
-        midnight = local - local % DAY_MS
-    else:
-        midnight = floor_local(local, unit)
+    midnight = floor_local(local, Unit.DAYS if unit.fixed_ms else unit)
     if zone.fixed_offset_ms is None and not zone.exists(midnight):
         raise ComputeError(_no_midnight(local, midnight, unit, zone))
     return zone.moment(midnight, offset)
@@ -182,11 +179,11 @@ class Runs:
 
 
 def cut(times_ms: Int64s, buckets: Buckets) -> Runs:
-    """Cut one stream into runs as it is walked: the first point opens its bucket, which then takes every point before its end.
+    """Cut one stream into runs as it is walked: a point opens its bucket, which then takes every point before its end.
 
     For ascending times from the origin on that is simply "the points of each bucket". A descending stream is one run,
-    because every later point lies before the end of the newest point's bucket; a point before the origin belongs to the bucket
-    counted by truncation, towards the origin. *Source:* KairosDB's range aggregators.
+    because every later point lies before the end of the newest point's bucket. Before the origin buckets are counted by
+    truncation, towards it. *Source:* KairosDB's range aggregators.
     """
     count = len(times_ms)
     if count == 0:

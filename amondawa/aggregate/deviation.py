@@ -32,7 +32,7 @@ class Deviation(RangeStage):
     """The sample deviation of each bucket, a double; 0 for one point.
 
     It comes from running means of x and x squared, in one pass over the points in order, rounding included.
-    *Source:* KairosDB. Only for buckets of very many points, where that pass has no digit left to imitate, two passes are made.
+    *Source:* KairosDB. Buckets of very many points are computed in two passes instead, which is more exact.
 
     Attributes:
         return_type: the deviation, or the mean and so many deviations more or less.

@@ -18,6 +18,7 @@ from amondawa.model.query import Clock
 from amondawa.model.result import Frame
 from amondawa.model.timespan import UTC_ZONE, Span, Unit, Zone
 
+
 @dataclass(frozen=True, slots=True)
 class RangeStage(ABC):
     """What all range aggregators share: their buckets, and the time that a bucket's result carries.

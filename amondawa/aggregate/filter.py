@@ -8,8 +8,8 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from amondawa.aggregate.stages import AGGREGATORS
 from amondawa.aggregate.group import utf16_order
+from amondawa.aggregate.stages import AGGREGATORS
 from amondawa.aggregate.streams import NULL_TEXT, highest_kind, total_order
 from amondawa.errors import ComputeError
 from amondawa.model.points import Kind, Points

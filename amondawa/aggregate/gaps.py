@@ -25,9 +25,9 @@ BUCKET_LIMIT: Final = 10_000_000
 class Gaps(RangeStage):
     """Let points of any kind through and put a null at the start of every empty bucket.
 
-    Without `trim` the buckets from the query's start to its end (or now, when that is earlier) are looked at; a point outside keeps
-    its place. With `trim` those up to the last point, and in the first result that has points, from its first point on; later
-    results begin with the origin's bucket, as KairosDB's do.
+    Without `trim` the buckets from the query's start to its end (or now, when that is earlier) are looked at. With `trim`
+    those up to the last point, and in the first result that has points, from its first point on; later results begin with
+    the origin's bucket, as KairosDB's do.
     """
 
     numbers_only: ClassVar[bool] = False
@@ -61,7 +61,7 @@ class Gaps(RangeStage):
 
 
 def _mark(points: Points, buckets: Buckets, start_ms: int, end_ms: int | None) -> Points:
-    """Return the points with nulls for empty buckets, from the bucket of `start_ms` to that of `end_ms` or the last point's."""
+    """Return the points with nulls for empty buckets from `start_ms` to `end_ms` or the last point, if that is later."""
     runs = cut(points.times_ms, buckets)
     first = _bucket_at(start_ms, buckets)
     last = first - 1 if end_ms is None or end_ms < start_ms else int(buckets.numbers(np.array([end_ms]))[0])
@@ -69,7 +69,8 @@ def _mark(points: Points, buckets: Buckets, start_ms: int, end_ms: int | None) -
         last = max(last, int(runs.numbers[-1]))
     if last - first >= BUCKET_LIMIT:
         raise LimitExceeded(
-            f"gaps would look at {last - first + 1} buckets, more than {BUCKET_LIMIT}; use a longer sampling or a shorter range"
+            f"gaps would look at {last - first + 1} buckets, more than {BUCKET_LIMIT}; "
+            "use a longer sampling or a shorter range"
         )
     taken = np.maximum(runs.numbers, first)  # points of earlier buckets count for the first one
     empty = np.setdiff1d(np.arange(first, last + 1), taken)

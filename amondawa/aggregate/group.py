@@ -27,20 +27,18 @@ class GroupSeries:
     """Put series together: numbers before texts, inside each by the values of the named tags.
 
     Each result's `groups` are the tag group (when tags are named), then the type: `{"name": "tag", "tags": [...],
-    "group": {tag: value}}` and `{"name": "type", "type": "number" | "text"}`. Only series with points of a result's type are its
-    members. Without any series there is one empty frame without members and groups. Ascending frames without a limit keep
-    their streams as unmerged parts. *Source:* KairosDB's merging, tag grouping and limit.
+    "group": {tag: value}}` and `{"name": "type", "type": "number" | "text"}`. Its members are the series with points of its
+    type. Without any series there is one empty frame without members and groups. Ascending frames keep their streams as
+    unmerged parts, descending ones are merged. *Source:* KairosDB's merging and tag grouping.
 
     Attributes:
         metric: name of the frame when there is none.
         tags: tag names; None = no grouping by tag. A series that lacks a tag has "" for it.
-        limit: keep the first `limit` points of each result; 0 = all.
         descending: the streams run from new to old.
     """
 
     metric: str
     tags: tuple[str, ...] | None = None
-    limit: int = 0
     descending: bool = False
 
     def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
@@ -75,9 +73,8 @@ class GroupSeries:
     def _join(self, frames: list[Frame], groups: tuple[dict[str, Any], ...]) -> Frame:
         members = tuple(series for frame in frames for series in frame.members)
         parts = tuple(part for frame in frames for part in frame.parts)
-        if self.descending or self.limit > 0 or len(parts) == 1:
-            points = merge_points(parts, self.descending)
-            parts = (points.take(slice(0, self.limit)) if self.limit > 0 else points,)
+        if self.descending or len(parts) == 1:
+            parts = (merge_points(parts, self.descending),)
         return Frame(frames[0].metric, members, parts, groups)
 
 
@@ -85,7 +82,8 @@ def _split_types(frames: list[Frame]) -> tuple[list[Frame], list[Frame]]:
     """Return the frames of numbers and the frames of texts; a frame with both comes out in both, cut in two."""
     numbers, texts = [], []
     for frame in frames:
-        number_parts, text_parts = [], []
+        number_parts: list[Points] = []
+        text_parts: list[Points] = []
         for part in frame.parts:
             _sort_part(part, number_parts, text_parts)
         if number_parts:
@@ -111,6 +109,27 @@ def _sort_part(part: Points, number_parts: list[Points], text_parts: list[Points
 def utf16_order(text: str) -> bytes:
     """Return the sort key of a text in Java's order of strings, by UTF-16 code units."""
     return text.encode("utf-16-be", "surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Keep the first points of every frame, in the direction of its stream; comes after grouping, before aggregators.
+
+    Attributes:
+        limit: how many; 0 = all.
+    """
+
+    limit: int
+
+    def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
+        """Return the frames, merged where a cut is asked for."""
+        if self.limit <= 0:
+            return frames
+        out = []
+        for frame in frames:
+            clock.check()
+            out.append(frame.with_points(merged(frame).take(slice(0, self.limit))))
+        return out
 
 
 # single points --------------------------------------------------------------------------------------------------------
@@ -161,9 +180,7 @@ class GroupPoints:
         for at in np.argsort(order[firsts]):
             chosen = order[firsts[at] : ends[at]]
             described = (rule.describe(int(col[chosen[0]])) for rule, col in zip(self.groupings, columns, strict=True))
-            out.append(
-                Frame(frame.metric, frame.members, (points.take(chosen),), (*described, *frame.groups))
-            )
+            out.append(Frame(frame.metric, frame.members, (points.take(chosen),), (*described, *frame.groups)))
         return out
 
 
@@ -272,5 +289,5 @@ class TimeGrouping:
 
 def _divide_towards_zero(dividends: Int64s, divisor: int) -> Int64s:
     """Divide as Java does, int64[n]; `divisor` is positive."""
-    quotients = dividends // divisor
+    quotients: Int64s = dividends // divisor
     return quotients + ((dividends < 0) & (quotients * divisor != dividends))

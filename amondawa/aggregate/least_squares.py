@@ -19,8 +19,8 @@ from amondawa.model.points import Float64s, Int64s, Kind, Points
 class LeastSquares(RangeStage):
     """Two doubles for each bucket of three points and more: the fitted line at its first and at its last point's time.
 
-    Buckets of one or two points give them as they are; times are never aligned. The line comes from running means of times since 1970,
-    whose rounding shows in the ninth digit; it is kept. *Source:* KairosDB.
+    Buckets of one or two points give them as they are; times are never aligned. The line comes from running means of
+    times since 1970, whose rounding shows in the ninth digit; it is kept. *Source:* KairosDB.
     """
 
     def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:

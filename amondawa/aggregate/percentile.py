@@ -54,11 +54,11 @@ def _of_rows(values: Float64s, firsts: Indexes, length: int, fraction: float) ->
     """Return a percentile of the runs of one length that begin at `firsts`, float64[a]."""
     position = fraction * (length + 1)
     low = int(position) - 1
-    rows = values[firsts[:, None] + np.arange(length)]
+    rows: Float64s = values[firsts[:, None] + np.arange(length)]
     if position < 1:
-        return rows.min(axis=1)
+        return np.minimum.reduce(rows, axis=1)
     if position >= length:
-        return rows.max(axis=1)
+        return np.maximum.reduce(rows, axis=1)
     rows.partition((low, low + 1), axis=1)
-    lower, upper = rows[:, low], rows[:, low + 1]
-    return lower + (position - np.floor(position)) * (upper - lower)
+    lower: Float64s = rows[:, low]
+    return lower + (position - np.floor(position)) * (rows[:, low + 1] - lower)

@@ -1,6 +1,7 @@
 """Reductions of runs: from the values of a stream and the first index of each run to one value a run.
 
-`run` reduces each run; `join` reduces several results of one bucket to one, so that unmerged streams can be reduced where they lie.
+`run` reduces each run; `join` reduces several results of one bucket to one, so that unmerged streams can be reduced
+where they lie.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def _sum_runs(values: Float64s, firsts: Indexes) -> Float64s:
 
 
 def _sum_places(values: Float64s, places: Indexes, width: int) -> Float64s:
-    return np.bincount(places, weights=values, minlength=width)
+    sums: Float64s = np.bincount(places, weights=values, minlength=width).astype(np.float64, copy=False)
+    return sums
 
 
 def _min_runs(values: Float64s, firsts: Indexes) -> Float64s:

@@ -1,4 +1,4 @@
-"""What stages ask of the points of a frame: are they numbers, in which order do values stand, in which direction time runs."""
+"""What stages ask of the points of a frame: whether they are numbers, and in which order their values stand."""
 
 from __future__ import annotations
 

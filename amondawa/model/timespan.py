@@ -1,8 +1,8 @@
 """Units of time, time zones and calendar arithmetic: all on int64 milliseconds since 1970 UTC, vectorised.
 
-Calendar steps are made on the local clock: a step of one month from 31 January is the last day of February, and further steps
-count from the origin again, so nothing drifts. A local time that a clock change skips is moved on by the length of the gap; of
-one that happens twice, the pass with the origin's offset from UTC is meant, else the first.
+Calendar steps are made on the local clock: a step of one month from 31 January is the last day of February, and further
+steps count from the origin again, so nothing drifts. A local time that a clock change skips is moved on by the length of
+the gap; of one that happens twice, the pass with the origin's offset from UTC is meant, else the first.
 """
 
 from __future__ import annotations
@@ -290,7 +290,8 @@ def floor_local(local_ms: int, unit: Unit, week_start_ms: int = _MONDAY_MS) -> i
 
 def month_numbers(local_ms: Int64s) -> Int64s:
     """Return months since January 1970 of local times, int64[n]."""
-    return (local_ms // DAY_MS).astype("M8[D]").astype("M8[M]").astype(np.int64)
+    months: Int64s = (local_ms // DAY_MS).astype("M8[D]").astype("M8[M]").astype(np.int64)
+    return months
 
 
 def _clamped_line(origin_ms: int, counts: Int64s, step_ms: int) -> Int64s:

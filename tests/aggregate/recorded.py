@@ -11,7 +11,7 @@ from typing import Any
 from amondawa.aggregate.aggregators import AGGREGATORS
 from amondawa.aggregate.deviation import DeviationKind
 from amondawa.aggregate.filter import Comparison
-from amondawa.aggregate.group import BinGrouping, GroupPoints, GroupSeries, TimeGrouping, ValueGrouping
+from amondawa.aggregate.group import BinGrouping, GroupPoints, GroupSeries, Limit, TimeGrouping, ValueGrouping
 from amondawa.aggregate.merge import Merge, merge_points
 from amondawa.aggregate.transform import Boundary, Ends, Threshold
 from amondawa.model.query import MAX_TIME_MS, Stage
@@ -73,11 +73,10 @@ def run(case: Asked) -> list[Frame]:
 
 
 def read(metric: str, tags: tuple[tuple[str, str], ...], kept: Pairs, descending: bool, limit: int) -> list[Frame]:
-    points = merge_points([points_of(sorted(kept, key=lambda pair: pair[0]))])
-    if descending:
-        points = points.take(slice(None, None, -1))
-    if limit > 0:
-        points = points.take(slice(0, limit))
+    """Read one series; the limit counts each kind of value by itself, as each kind is stored by itself."""
+    kinds = {type(value) for _, value in kept}
+    rows = [sorted((p for p in kept if type(p[1]) is kind), key=lambda p: p[0], reverse=descending) for kind in kinds]
+    points = merge_points([points_of(row[: limit or None]) for row in rows], descending)
     return [Frame(metric, (Series("default", metric, tags),), (points,))] if len(points) else []
 
 
@@ -92,10 +91,11 @@ def matches(tags: dict[str, str], wanted: dict[str, Any]) -> bool:
 def stages(case: Asked, descending: bool) -> list[Stage]:
     groupings = case.metric.get("group_by", [])
     tags = next((tuple(g["tags"]) for g in groupings if g["name"] == "tag"), None)
-    out: list[Stage] = [GroupSeries(case.metric["name"], tags, case.metric.get("limit", 0), descending)]
+    out: list[Stage] = [GroupSeries(case.metric["name"], tags, descending)]
     rules = tuple(point_grouping(g) for g in groupings if g["name"] != "tag")
     if rules:
         out.append(GroupPoints(rules))
+    out.append(Limit(case.metric.get("limit", 0)))
     zone = find_zone(case.query.get("time_zone"))
     out += [lower(a, zone) for a in case.metric.get("aggregators", []) if a["name"] != "save_as"]
     return [*out, Merge()]
