@@ -36,9 +36,9 @@ class RowDirectory:
         self._blocks = blocks
         self._budget = budget_refs
         self._lock = threading.Lock()
-        self._partitions: OrderedDict[tuple[bytes, int], _Partition] = OrderedDict()
+        self._partitions: OrderedDict[tuple[bytes, str], _Partition] = OrderedDict()
         self._size = 0
-        self._versions: dict[tuple[bytes, int], int] = {}
+        self._versions: dict[tuple[bytes, str], int] = {}
 
     def rows(self, metric: MetricSeries, start_s: int, end_s: int) -> list[tuple[Block, int, Int32s]]:
         """Return (block, base time, refs) of every base time in the inclusive range that has rows, oldest first."""
@@ -53,7 +53,7 @@ class RowDirectory:
 
     def _partition(self, metric: MetricSeries, block: Block, bases: range) -> _Partition:
         """Return the refs of each of the base times, loading those that are not known."""
-        name = (metric.metric_key, block.start_s)
+        name = (metric.metric_key, block.name)
         while True:
             with self._lock:
                 known = self._partitions.get(name, {})
@@ -79,7 +79,7 @@ class RowDirectory:
                 gathered.setdefault(base, []).append(self._registry.resolve_key(key))
         return {base: np.unique(np.array(refs, np.int32)) for base, refs in gathered.items()}
 
-    def _keep(self, name: tuple[bytes, int], loaded: _Partition) -> None:
+    def _keep(self, name: tuple[bytes, str], loaded: _Partition) -> None:
         partition = self._partitions.setdefault(name, {})
         partition.update(loaded)
         self._size += sum(len(refs) + 16 for refs in loaded.values())
@@ -100,7 +100,7 @@ class RowDirectory:
         self._merge(metric, block, base_s, refs, remove=True)
 
     def _merge(self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, *, remove: bool) -> None:
-        name = (metric.metric_key, block.start_s)
+        name = (metric.metric_key, block.name)
         with self._lock:
             self._versions[name] = self._versions.get(name, 0) + 1
             partition = self._partitions.get(name)
@@ -113,7 +113,7 @@ class RowDirectory:
 
     def forget(self, blocks: Iterable[Block]) -> None:
         """Forget blocks that were dropped."""
-        gone = {block.start_s for block in blocks}
+        gone = {block.name for block in blocks}
         with self._lock:
             for name in [name for name in self._partitions if name[1] in gone]:
                 self._versions[name] = self._versions.get(name, 0) + 1
@@ -141,15 +141,15 @@ class NameTable:
         self._store = store
         self._blocks = blocks
         self._lock = threading.Lock()
-        self._names: dict[tuple[str, int], dict[str, set[tuple[str, str]]]] = {}
+        self._names: dict[tuple[str, str], dict[str, set[tuple[str, str]]]] = {}
 
     def of_block(self, domain: str, block: Block) -> Mapping[str, set[tuple[str, str]]]:
         """Return metric -> tag pairs of one domain in one block."""
         with self._lock:
-            known = self._names.get((domain, block.start_s))
+            known = self._names.get((domain, block.name))
             if known is None:
                 known = self._load(domain, block)
-                self._names[(domain, block.start_s)] = known
+                self._names[(domain, block.name)] = known
             return known
 
     def _load(self, domain: str, block: Block) -> dict[str, set[tuple[str, str]]]:
@@ -193,14 +193,14 @@ class NameTable:
         """Note names that were written."""
         known = self.of_block(domain, block)
         with self._lock:
-            kept = self._names[(domain, block.start_s)]
+            kept = self._names[(domain, block.name)]
             kept[metric] = {*known.get(metric, ()), *(pair for pair in pairs if pair[0])}
 
     def remove(self, domain: str, metric: str, block: Block, pairs: Iterable[tuple[str, str]], whole: bool) -> None:
         """Note names that were removed; `whole` = the metric is gone from the block."""
         known = self.of_block(domain, block)
         with self._lock:
-            kept = self._names[(domain, block.start_s)]
+            kept = self._names[(domain, block.name)]
             if whole:
                 kept.pop(metric, None)
             else:
@@ -208,7 +208,7 @@ class NameTable:
 
     def forget(self, blocks: Iterable[Block]) -> None:
         """Forget blocks that were dropped."""
-        gone = {block.start_s for block in blocks}
+        gone = {block.name for block in blocks}
         with self._lock:
             for name in [name for name in self._names if name[1] in gone]:
                 del self._names[name]

@@ -116,11 +116,11 @@ class Flusher:
 
     def _write(self, group: Sequence[RowPoints], generation: int) -> None:
         """Write some rows, block by block."""
-        by_block: dict[int, list[RowPoints]] = {}
+        blocks = {base_s: self._blocks.of(base_s) for base_s in {row.base_s for row in group}}
+        by_block: dict[Block, list[RowPoints]] = {}
         for row in group:
-            by_block.setdefault(self._blocks.plan.block_of(row.base_s).start_s, []).append(row)
-        for members in by_block.values():
-            block = self._blocks.of(members[0].base_s)
+            by_block.setdefault(blocks[row.base_s], []).append(row)
+        for block, members in by_block.items():
             change = _Change(block)
             self._add_index(change, members)
             self._add_chunks(change, members, generation)

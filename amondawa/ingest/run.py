@@ -74,8 +74,9 @@ class Spans:
         first = np.minimum.reduceat(times_ms, starts) // 1000
         last = np.maximum.reduceat(times_ms, starts) // 1000
         base = int(first.min())
-        width = np.uint32 if int(last.max()) - base < 2**32 else np.int64
-        return cls(base, (first - base).astype(width), (last - base).astype(width))
+        if int(last.max()) - base < 2**32:
+            return cls(base, (first - base).astype(np.uint32), (last - base).astype(np.uint32))
+        return cls(base, first - base, last - base)
 
     @property
     def memory_bytes(self) -> int:

@@ -175,7 +175,7 @@ def _spread(first: int, step: int, count: int) -> Int64s:
 
 
 def _signed(value: int) -> bytes:
-    size = value.bit_length() // 8 + 1
+    size = (value if value >= 0 else ~value).bit_length() // 8 + 1
     return bytes((size,)) + value.to_bytes(size, "little", signed=True)
 
 
