@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypedDict
 
 import structlog
 from aiohttp import web
@@ -29,7 +29,7 @@ from amondawa.errors import ConfigError
 from amondawa.gateway import Gateway
 from amondawa.listeners.http import HttpPort, make_runner
 from amondawa.listeners.port_switch import serve_switched
-from amondawa.listeners.telnet import serve_lines
+from amondawa.listeners.telnet import LineServer, serve_lines
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.kairosdb import telnet as kairosdb_telnet
 from amondawa.protocols.opentsdb import telnet as opentsdb_telnet
@@ -41,7 +41,18 @@ from amondawa.telemetry import Metrics, Readiness
 COLLECT_AFTER = 100_000
 """objects made before the collector looks at the young ones: batches make many, none of them in cycles"""
 
+DRAIN_S = 3.0
+"""how long lines that were read may take to be stored when the process stops"""
+
 log = structlog.get_logger("amondawa")
+
+
+class LineOptions(TypedDict):
+    """Limits of line connections, see listeners.telnet."""
+
+    idle_s: float
+    max_connections: int
+    delay_s: float
 
 
 class Process:
@@ -54,8 +65,8 @@ class Process:
         self._store = store
         self._gateway: Gateway | None = None
         self._http: dict[str, HttpPort] = {}
-        self._telnet: list[asyncio.AbstractServer] = []
-        self._scope: asyncio.Future[Scope] = asyncio.get_running_loop().create_future()
+        self._telnet: list[LineServer] = []
+        self._scope: asyncio.Future[Scope | None] = asyncio.get_running_loop().create_future()
 
     async def bind(self) -> None:
         """Listen on every port that is turned on, and answer that the process is starting.
@@ -94,10 +105,14 @@ class Process:
             port.stop_accepting()
         for server in self._telnet:
             server.close()
-        self._scope.cancel()
-        await asyncio.gather(*(port.show(None) for port in self._http.values()))
+        if not self._scope.done():
+            self._scope.set_result(None)
+        requests = [port.show(None) for port in self._http.values()]
+        await asyncio.gather(*requests, *(server.wait_closed(DRAIN_S) for server in self._telnet))
         if self._gateway is not None:
-            await self._gateway.stop(max(1.0, deadline - time.monotonic() - 1.0))
+            await self._gateway.stop(max(0.5, deadline - time.monotonic() - 1.0))
+        else:
+            self._store.close()
 
     def _http_port(self, name: str) -> HttpPort:
         return self._http.setdefault(name, HttpPort())
@@ -122,35 +137,47 @@ class Process:
 
     async def _serve_opentsdb(self, address: str, port: int) -> None:
         http = self._http_port("opentsdb")
-        self._telnet.append(
-            await serve_switched(
-                address, port, http.connect, lambda: EarlySession(self._scope, opentsdb_telnet.session)
-            )
-        )
+        sessions = self._early_sessions(opentsdb_telnet.session)
+        self._telnet.append(await serve_switched(address, port, http.connect, sessions, **self._line_limits()))
 
     async def _serve_kairosdb_lines(self, address: str, port: int) -> None:
-        self._telnet.append(
-            await serve_lines(address, port, lambda: EarlySession(self._scope, kairosdb_telnet.session))
-        )
+        sessions = self._early_sessions(kairosdb_telnet.session)
+        self._telnet.append(await serve_lines(address, port, sessions, **self._line_limits()))
+
+    def _early_sessions(self, make: Callable[[Scope], LineSession]) -> Callable[[], EarlySession]:
+        return lambda: EarlySession(self._scope, make)
+
+    def _line_limits(self) -> LineOptions:
+        settings = self.settings
+        return {
+            "idle_s": settings.telnet_idle_s,
+            "max_connections": settings.telnet_connections,
+            "delay_s": settings.write_delay_ms / 1000,
+        }
 
 
 class EarlySession:
     """A telnet connection's dialect; what arrives before the gateway is up waits.
 
     Args:
-        scope: resolved when the gateway is up.
+        scope: resolved when the gateway is up; to None when it never will be.
         make: makes the dialect's own session.
     """
 
-    def __init__(self, scope: asyncio.Future[Scope], make: Callable[[Scope], LineSession]) -> None:
+    def __init__(self, scope: asyncio.Future[Scope | None], make: Callable[[Scope], LineSession]) -> None:
         self._scope = scope
         self._make = make
         self._session: LineSession | None = None
+        self._given_up = False
 
     async def receive(self, data: bytes) -> bytes:
         """Take bytes; see LineSession."""
         if self._session is None:
-            self._session = self._make(await asyncio.shield(self._scope))
+            scope = await asyncio.shield(self._scope)
+            if scope is None:
+                self._given_up = True
+                return b""
+            self._session = self._make(scope)
         return await self._session.receive(data)
 
     async def end(self) -> None:
@@ -161,7 +188,7 @@ class EarlySession:
     @property
     def closing(self) -> bool:
         """Whether the connection must end; see LineSession."""
-        return self._session is not None and self._session.closing
+        return self._given_up or (self._session is not None and self._session.closing)
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> None:
@@ -178,11 +205,8 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     for name, nearest in unknown_variables(os.environ).items():
         log.warning("environment variable names no setting", variable=name, nearest=nearest or None)
     store = open_store(settings)
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, store, say))
-    finally:
-        store.close()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, store, say))
 
 
 async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], None]) -> None:

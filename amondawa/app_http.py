@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of
@@ -22,7 +23,6 @@ DOMAIN_PREFIX = "/domains/{domain}"
 DIALECTS = (("kairosdb", kairosdb), ("native", native), ("opentsdb", opentsdb))
 """All dialects of the common port; where paths collide the first one wins."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLIENT_GONE = 499
 _unfinished: set[asyncio.Task[web.StreamResponse]] = set()
 
@@ -57,7 +57,7 @@ def common_application(scope: Scope, readiness: Readiness, metrics: Metrics) -> 
 
 def dialect_application(name: str, scope: Scope, metrics: Metrics) -> web.Application:
     """Return the application of a port that speaks one dialect only."""
-    app = dict(DIALECTS)[name].application(scope)
+    app: web.Application = dict(DIALECTS)[name].application(scope)
     app.middlewares.insert(0, _surround(scope, metrics, lambda _request: name))
     return app
 
@@ -72,9 +72,7 @@ def _protocol_of(request: web.Request, protocols: dict[web.AbstractRoute, str]) 
     return protocols.get(request.match_info.route, "none")
 
 
-def _surround(
-    scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request], str]
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Middleware:
     """Return the middleware around every request: the anonymous domain's wall, whole writes, counters."""
     allowed = scope.settings.allow_anonymous.rpartition(":")[0]
 

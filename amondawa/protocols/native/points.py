@@ -64,7 +64,7 @@ def parse_series(body: bytes, text_limit_bytes: int) -> list[SeriesPoints]:
         body = b"[" + body + b"]"
     try:
         incoming = [_plain(series, text_limit_bytes) for series in _decoder.decode(body)]
-    except (msgspec.DecodeError, UnicodeDecodeError, _Unfit):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Unfit):
         return _explained(body, text_limit_bytes)
     return incoming
 
