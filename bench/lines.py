@@ -26,7 +26,10 @@ def make_lines(series: int, lines: int) -> list[bytes]:
     out = []
     for i in range(lines):
         number = i % series
-        tags = f"host=server{number:06d} dc=lga rack=r{number % 40:02d} os=linux arch=x64 team=sf service=s{number % 20:02d} env=production"
+        tags = (
+            f"host=server{number:06d} dc=lga rack=r{number % 40:02d} os=linux arch=x64 "
+            f"team=sf service=s{number % 20:02d} environment=production"
+        )
         value = f"{rng.random() * 100:.6f}" if i % 3 else str(rng.randrange(10_000))
         out.append(f"put cpu.usage_user {1_700_000_000 + i // series * 10} {value} {tags}\n".encode())
     return out
@@ -62,7 +65,8 @@ def main() -> None:
                 blocks = blocks_of(lines, size)
                 missed = sum(int((table.scan(block).refs < 0).sum()) for block in blocks)
                 print(
-                    f"{name:9} {series:7} series {size // 1024:4} KB: {measure(table, blocks):5.2f} M lines/s, {missed} left over"
+                    f"{name:9} {series:7} series {size // 1024:4} KB: "
+                    f"{measure(table, blocks):5.2f} M lines/s, {missed} left over"
                 )
     print(f"mean line: {sum(map(len, lines)) / len(lines):.0f} bytes")
     for series in (1_000, 100_000):

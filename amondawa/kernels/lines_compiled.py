@@ -3,8 +3,8 @@
 One pass over a buffer: a line of the common spelling `put METRIC TIME VALUE TAGS` whose raw metric and tags are in the table
 becomes one row of columns; any other line gets the ref UNKNOWN and is left to the dialect.
 
-The table holds slots of three words in open addressing (linear probing): two halves of a 128-bit hash of the raw bytes, and ref + 1
-(0 = free). The hash is keyed with random numbers of this process, so that nobody can build lines that collide.
+The table holds slots of three words in open addressing (linear probing): two halves of a 128-bit hash of the raw bytes, and
+ref + 1 (0 = free). The hash is keyed with random numbers of this process, so that nobody can build lines that collide.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def mix(data: Bytes, start: int, end: int, first: Any, second: Any, key: UInt64s
 
 
 @kernel(int32(uint64[::1], uint64, uint64))
-def look_up(slots: UInt64s, first: Any, second: Any) -> int:
+def look_up(slots: UInt64s, first: Any, second: Any) -> Any:
     """Return the ref stored under a hash, or -1."""
     mask = np.int64(len(slots) // SLOT_WORDS - 1)
     slot = np.int64(first & np.uint64(mask))
@@ -123,7 +123,7 @@ def look_up(slots: UInt64s, first: Any, second: Any) -> int:
 
 
 @kernel(boolean(uint64[::1], uint64, uint64, int64))
-def place(slots: UInt64s, first: Any, second: Any, ref: int) -> bool:
+def place(slots: UInt64s, first: Any, second: Any, ref: Any) -> bool:
     """Store a ref under a hash; say whether the hash was new."""
     mask = np.int64(len(slots) // SLOT_WORDS - 1)
     slot = np.int64(first & np.uint64(mask))
@@ -162,7 +162,7 @@ def read_time(data: Bytes, start: int, end: int) -> int:
         return 0
     time = 0
     for i in range(start, end):
-        digit = np.int64(data[i]) - 48
+        digit: Any = np.int64(data[i]) - 48
         if digit < 0 or digit > 9:
             return 0
         time = time * 10 + digit
@@ -180,7 +180,7 @@ def read_exponent(data: Bytes, start: int, end: int) -> int:
         return 1000
     exponent = 0
     for i in range(start, end):
-        digit = np.int64(data[i]) - 48
+        digit: Any = np.int64(data[i]) - 48
         if digit < 0 or digit > 9:
             return 1000
         exponent = exponent * 10 + digit
@@ -200,7 +200,7 @@ def read_value(data: Bytes, start: int, end: int, exponent_needs_point: bool) ->
     fraction = 0
     pointed = False
     while at < end:
-        digit = np.int64(data[at]) - 48
+        digit: Any = np.int64(data[at]) - 48
         if 0 <= digit <= 9:
             mantissa = mantissa * 10 + digit
             digits += 1
@@ -271,6 +271,7 @@ def scan_lines(
 ) -> None:
     """Fill one row per line; `numbers` is the same memory as `bits`."""
     at = 0
+    hashes = np.empty((len(refs), 2), np.uint64)
     for row in range(len(refs)):
         newline = find_newline(data, at)
         end = newline - 1 if newline > at and data[newline - 1] == 13 else newline
@@ -295,13 +296,18 @@ def scan_lines(
             continue
         first, second = mix(data, start + 4, metric_end, key[0], key[1], key)
         first, second = mix(data, value_end + 1, end, first, second, key)
-        refs[row] = look_up(slots, first, second)
+        hashes[row, 0] = first
+        hashes[row, 1] = second
+        refs[row] = 0
         times_ms[row] = time * 1000 if time < seconds_below else time
         kinds[row] = kind
         if kind == _LONG:
             bits[row] = whole
         else:
             numbers[row] = number
+    for row in range(len(refs)):  # on its own, so that the processor fetches many slots at once
+        if refs[row] == 0:
+            refs[row] = look_up(slots, hashes[row, 0], hashes[row, 1])
 
 
 def _fresh_key() -> UInt64s:

@@ -18,7 +18,7 @@ from amondawa.model.series import sorted_tags
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.kairosdb.java_numbers import DOUBLE, double_of
 from amondawa.protocols.line_session import Session
-from amondawa.protocols.lines import Exit, LinePoint, LineReader, Taken, common_key
+from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
 from amondawa.protocols.write_queue import Budget
 
 VERSION = b"KairosDB 1.3.0-1.20210808220023\n"
@@ -52,6 +52,7 @@ class KairosDialect:
     def __init__(self, scope: Scope) -> None:
         self._gateway = scope.gateway
         self._domain = scope.settings.default_domain
+        self.counters = LineCounters()
 
     async def open(self) -> None:
         """Make ready; there is nothing to do."""

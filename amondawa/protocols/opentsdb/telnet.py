@@ -1,0 +1,162 @@
+"""OpenTSDB's telnet dialect: put and the commands beside it. A good line is not answered, a bad one with one line of text.
+
+Source: suite opentsdb/telnet.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import platform
+from collections.abc import Callable
+from typing import cast
+
+from amondawa.errors import AmondawaError, BadRequest
+from amondawa.kernels.line_columns import ScanRules
+from amondawa.model.points import Kind
+from amondawa.protocols.base import LineSession, Scope
+from amondawa.protocols.line_session import Session
+from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
+from amondawa.protocols.opentsdb import telnet_commands as commands
+from amondawa.protocols.opentsdb.names import check_series
+from amondawa.protocols.opentsdb.uid import Uids, uids_of
+from amondawa.protocols.opentsdb.values import (
+    SECONDS_BELOW,
+    BadNumber,
+    check_point,
+    parse_time,
+    parse_value,
+    time_in_ms,
+    value_bits,
+)
+from amondawa.protocols.write_queue import Budget
+
+CHARSET = "iso-8859-1"
+
+_log = logging.getLogger(__name__)
+
+
+class OpenTsdbDialect:
+    """See LineDialect.
+
+    Args:
+        scope: the door, the settings and the domain that the points go to.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._gateway = scope.gateway
+        self._domain = scope.settings.default_domain
+        self._max_tags = scope.settings.opentsdb_max_tags
+        self._decoders = commands.histogram_decoders(scope.settings.opentsdb_histograms)
+        self._uids: Uids | None = None
+        self._drops = 0
+        self._errors = commands.ErrorCounters()
+        self._host = platform.node() or "localhost"
+        self.counters = LineCounters()
+        self.rules = ScanRules(SECONDS_BELOW, False, scope.settings.line_limit_bytes)
+        self._commands: dict[str, Callable[[list[str], bytes], Taken]] = {
+            "put": self._put,
+            "rollup": self._rollup,
+            "histogram": self._histogram,
+            "version": lambda words, line: commands.VERSION.encode(),
+            "help": lambda words, line: commands.HELP.encode(),
+            "stats": self._stats,
+            "dropcaches": self._drop_caches,
+            "exit": lambda words, line: Exit(),
+            "diediedie": lambda words, line: commands.NOT_ALLOWED.encode(),
+        }
+
+    async def open(self) -> None:
+        """Read the ids of names, once."""
+        if self._uids is None:
+            self._uids = await uids_of(self._scope, self._domain)
+
+    async def settle(self) -> None:
+        """Make the ids of new names durable before their points."""
+        if self._uids is not None and self._uids.dirty:
+            await self._uids.flush()
+
+    @property
+    def names_version(self) -> int:
+        """Changes when a name was given to another id, and when a client drops the caches."""
+        return self._drops + (0 if self._uids is None else self._uids.version)
+
+    def too_long(self) -> Exit:
+        """End the connection: what follows cannot be told from the rest of the line."""
+        return Exit(f"error: line is longer than {self.rules.longest} bytes\n".encode())
+
+    def refusal(self, error: AmondawaError) -> bytes:
+        """Word an error of points that were read well but not stored."""
+        if isinstance(error, BadRequest):
+            self._errors.count(error)
+            return f"put: illegal argument: {error.message}\n".encode()
+        self._errors.hbase_errors += 1
+        _log.error("telnet points were not stored: %s", error)
+        return f"put: HBase error: {error}\n".encode()
+
+    def take(self, line: bytes) -> Taken:
+        """Decide about one line; see LineDialect."""
+        words = line.decode(CHARSET).split(" ")
+        command = self._commands.get(words[0])
+        if command is None:
+            self._errors.unknown += 1
+            return commands.unknown_command(words[0]).encode()
+        try:
+            return command(words, line)
+        except commands.Refused as error:
+            self._errors.hbase_errors += 1
+            return f"{words[0]}: HBase error: {error.message}\n".encode()
+        except BadRequest as error:
+            self._errors.count(error)
+            kind = "invalid value" if isinstance(error, BadNumber) else "illegal argument"
+            return f"{words[0]}: {kind}: {error.message}\n".encode()
+
+    def _put(self, words: list[str], line: bytes) -> LinePoint:
+        """Read a put line, with the checks in the real server's order."""
+        commands.need_words(words, 4, 4)
+        commands.need_metric(words[1])
+        time = parse_time(words[2])
+        if not words[3]:
+            raise BadRequest("empty value", field="value")
+        tags = commands.parse_tags(words[4:])
+        value = parse_value(words[3])
+        check_point(words[1], time, value, tags)
+        ref = self._resolve(words[1], tags)
+        return LinePoint(ref, time_in_ms(time), *value_bits(value), key=common_key(line))
+
+    def _histogram(self, words: list[str], line: bytes) -> LinePoint:
+        read = commands.parse_histogram(words, self._decoders)
+        check_point(read.metric, read.time, 0, read.tags)
+        ref = self._resolve(read.metric, read.tags)
+        return LinePoint(ref, time_in_ms(read.time), Kind.BLOB, 0, bytes((read.decoder_id,)) + read.raw)
+
+    def _resolve(self, metric: str, tags: dict[str, str]) -> int:
+        check_series(metric, tags, self._max_tags)
+        stored_metric, stored_tags = cast(Uids, self._uids).register(metric, tags.items())
+        return self._gateway.resolve(self._domain, stored_metric, stored_tags)
+
+    def _rollup(self, words: list[str], line: bytes) -> Taken:
+        commands.refuse_rollup(words)
+        return b""
+
+    def _stats(self, words: list[str], line: bytes) -> bytes:
+        gateway = self._gateway
+        text = commands.stats_lines(self.counters, self._errors, gateway.statistics(), gateway.now_ms, self._host)
+        return text.encode()
+
+    def _drop_caches(self, words: list[str], line: bytes) -> bytes:
+        self._drops += 1
+        return commands.CACHES_DROPPED.encode()
+
+
+@functools.lru_cache(maxsize=8)
+def _shared(scope: Scope) -> tuple[LineReader, Budget]:
+    """Return what all connections of a scope share."""
+    return LineReader(OpenTsdbDialect(scope)), Budget()
+
+
+def session(scope: Scope) -> LineSession:
+    """Return the session of a new connection; all of one scope share what they know of series."""
+    reader, budget = _shared(scope)
+    return Session(reader, scope.gateway, budget)
