@@ -9,7 +9,7 @@ import numpy as np
 
 from amondawa.aggregate.buckets import Buckets, Runs
 from amondawa.aggregate.downsample import RangeStage
-from amondawa.aggregate.recurrence import columns, lengthy
+from amondawa.aggregate.recurrence import columns, lengthy, loops_cheaper, slices
 from amondawa.aggregate.reduce import SUM
 from amondawa.aggregate.stages import AGGREGATORS
 from amondawa.model.points import Float64s, Points
@@ -57,15 +57,34 @@ def _mean_and_deviation(values: Float64s, runs: Runs) -> tuple[Float64s, Float64
     """Return the mean and the deviation of each run, float64[m] each."""
     if lengthy(runs):
         return _two_passes(values, runs)
+    means, squares = _looped(values, runs) if loops_cheaper(runs) else _by_columns(values, runs)
+    lengths = runs.lengths
+    variances = (squares * lengths - lengths * means * means) / np.maximum(lengths - 1, 1)
+    variances[(lengths == 1) | ~(variances > 0)] = 0.0
+    return means, np.sqrt(variances)
+
+
+def _looped(values: Float64s, runs: Runs) -> tuple[Float64s, Float64s]:
+    """Return the running means of x and of x squared of each run, float64[m] each."""
+    out = []
+    for run in slices(values, runs):
+        mean = square = 0.0
+        for count, value in enumerate(run, 1):
+            mean += (value - mean) / count
+            square += (value * value - square) / count
+        out.append((mean, square))
+    means, squares = np.array(out).T
+    return means, squares
+
+
+def _by_columns(values: Float64s, runs: Runs) -> tuple[Float64s, Float64s]:
+    """Return the running means of x and of x squared of each run, float64[m] each."""
     means = np.zeros(len(runs.firsts))
     squares = np.zeros(len(runs.firsts))
     for count, active, column in columns(values, runs):
         means[active] += (column - means[active]) / count
         squares[active] += (column * column - squares[active]) / count
-    lengths = runs.lengths
-    variances = (squares * lengths - lengths * means * means) / np.maximum(lengths - 1, 1)
-    variances[(lengths == 1) | ~(variances > 0)] = 0.0
-    return means, np.sqrt(variances)
+    return means, squares
 
 
 def _two_passes(values: Float64s, runs: Runs) -> tuple[Float64s, Float64s]:

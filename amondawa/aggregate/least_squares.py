@@ -8,7 +8,7 @@ import numpy as np
 
 from amondawa.aggregate.buckets import Buckets, Indexes, Runs
 from amondawa.aggregate.downsample import RangeStage
-from amondawa.aggregate.recurrence import columns, lengthy
+from amondawa.aggregate.recurrence import columns, lengthy, loops_cheaper, slices
 from amondawa.aggregate.reduce import SUM
 from amondawa.aggregate.stages import AGGREGATORS
 from amondawa.model.points import Float64s, Int64s, Kind, Points
@@ -43,14 +43,15 @@ class LeastSquares(RangeStage):
 def _fit(times_ms: Int64s, values: Float64s, runs: Runs, chosen: Indexes) -> tuple[Float64s, Float64s]:
     """Return the fitted value at the first and at the last time of the chosen runs, float64[a] each."""
     times = times_ms.astype(np.float64)
-    slopes, sum_x, sum_y = (_long_sums if lengthy(runs) else _running_sums)(times, values, runs)
+    sums = _long_sums if lengthy(runs) else _looped_sums if loops_cheaper(runs) else _column_sums
+    slopes, sum_x, sum_y = sums(times, values, runs)
     lengths = runs.lengths[chosen]
     slopes = slopes[chosen]
     intercepts = (sum_y[chosen] - slopes * sum_x[chosen]) / lengths
     return intercepts + slopes * times[runs.firsts[chosen]], intercepts + slopes * times[runs.lasts[chosen]]
 
 
-def _running_sums(times: Float64s, values: Float64s, runs: Runs) -> tuple[Float64s, Float64s, Float64s]:
+def _column_sums(times: Float64s, values: Float64s, runs: Runs) -> tuple[Float64s, Float64s, Float64s]:
     """Return slope, sum of times and sum of values of each run, by the recurrence of running means."""
     mean_x, mean_y, sum_xx, sum_xy, sum_x, sum_y = np.zeros((6, len(runs.firsts)))
     pairs = zip(columns(times, runs), columns(values, runs), strict=True)
@@ -67,6 +68,25 @@ def _running_sums(times: Float64s, values: Float64s, runs: Runs) -> tuple[Float6
         sum_x[active] += x
         sum_y[active] += y
     return _slopes(sum_xy, sum_xx), sum_x, sum_y
+
+
+def _looped_sums(times: Float64s, values: Float64s, runs: Runs) -> tuple[Float64s, Float64s, Float64s]:
+    """Return what `_column_sums` does, in a plain loop."""
+    out = []
+    for run_x, run_y in zip(slices(times, runs), slices(values, runs), strict=True):
+        mean_x, mean_y, sum_x, sum_y, sum_xx, sum_xy = run_x[0], run_y[0], run_x[0], run_y[0], 0.0, 0.0
+        for count in range(2, len(run_x) + 1):
+            x, y = run_x[count - 1], run_y[count - 1]
+            off_x, off_y, weight = x - mean_x, y - mean_y, (count - 1) / count
+            sum_xx += off_x * off_x * weight
+            sum_xy += off_x * off_y * weight
+            mean_x += off_x / count
+            mean_y += off_y / count
+            sum_x += x
+            sum_y += y
+        out.append((sum_xy, sum_xx, sum_x, sum_y))
+    sums_xy, sums_xx, sums_x, sums_y = np.array(out).T
+    return _slopes(sums_xy, sums_xx), sums_x, sums_y
 
 
 def _long_sums(times: Float64s, values: Float64s, runs: Runs) -> tuple[Float64s, Float64s, Float64s]:

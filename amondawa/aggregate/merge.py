@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amondawa.aggregate.buckets import ascends
+from amondawa.aggregate.reduce import by_length
 from amondawa.aggregate.streams import total_order
 from amondawa.model.points import Float64s, Int64s, Points
 from amondawa.model.query import Clock
@@ -31,12 +32,21 @@ def merge_points(parts: Sequence[Points], descending: bool = False) -> Points:
     if _strictly_ascends(points.times_ms):
         return points
     if not ascends(points.times_ms):
-        points = points.take(np.argsort(points.times_ms, kind="stable"))
+        points = points.take(_time_order(points.times_ms, [len(part) for part in parts if len(part)]))
     return _settle_ties(points)
 
 
 def _reversed(points: Points) -> Points:
     return points.take(slice(None, None, -1))
+
+
+def _time_order(times_ms: Int64s, lengths: list[int]) -> npt.NDArray[np.intp]:
+    """Return the stable order by time of streams laid end to end; streams that share all their times need no sort."""
+    if lengths.count(lengths[0]) == len(lengths):
+        grid = times_ms.reshape(len(lengths), lengths[0])
+        if (grid == grid[0]).all() and ascends(grid[0]):
+            return np.arange(len(times_ms)).reshape(grid.shape).T.reshape(-1)
+    return np.argsort(times_ms, kind="stable")
 
 
 def _strictly_ascends(times_ms: Int64s) -> bool:
@@ -52,17 +62,24 @@ def _settle_ties(points: Points) -> Points:
     disordered = same & (values[1:] <= values[:-1])
     if not disordered.any():
         return points
-    return points.take(_tie_order(points.times_ms, values, same))
+    return points.take(_tie_order(values, same))
 
 
-def _tie_order(times_ms: Int64s, values: Float64s, same: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return the index order that sorts each group of equal times by value and leaves all else in place."""
-    tied = np.zeros(len(times_ms), np.bool_)
-    tied[1:] = same
-    tied[:-1] |= same
-    where = np.flatnonzero(tied)
-    order = np.arange(len(times_ms))
-    order[where] = where[np.lexsort((total_order(values[where]), times_ms[where]))]
+def _tie_order(values: Float64s, same: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the index order that sorts each group of equal times by value and leaves all else in place.
+
+    `same` says of each point but the first whether its time is that of the point before. Groups of one size are sorted
+    together, as the rows of a matrix.
+    """
+    firsts = np.flatnonzero(np.concatenate(([True], ~same)))
+    sizes = np.diff(firsts, append=len(values))
+    keys = total_order(values)
+    order = np.arange(len(values))
+    for chosen in by_length(sizes):
+        size = int(sizes[chosen[0]])
+        if size > 1:
+            rows = firsts[chosen, None] + np.arange(size)
+            order[rows] = np.take_along_axis(rows, np.argsort(keys[rows], axis=1, kind="stable"), axis=1)
     return order
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from amondawa.aggregate.buckets import Buckets, Indexes, Runs
 from amondawa.aggregate.downsample import RangeStage
+from amondawa.aggregate.reduce import by_length
 from amondawa.aggregate.stages import AGGREGATORS
 from amondawa.errors import ComputeError
 from amondawa.model.points import Float64s, Points
@@ -42,10 +43,8 @@ class Percentile(RangeStage):
 def percentiles(values: Float64s, runs: Runs, fraction: float) -> Float64s:
     """Return a percentile of each run, float64[m]. Runs of one length are sorted together, as the rows of a matrix."""
     lengths = runs.lengths
-    by_length = np.argsort(lengths, kind="stable")
-    starts = np.flatnonzero(np.diff(lengths[by_length], prepend=0))
     out = np.empty(len(lengths))
-    for chosen in np.split(by_length, starts[1:]):
+    for chosen in by_length(lengths):
         out[chosen] = _of_rows(values, runs.firsts[chosen], int(lengths[chosen[0]]), fraction)
     return out
 
@@ -56,9 +55,10 @@ def _of_rows(values: Float64s, firsts: Indexes, length: int, fraction: float) ->
     low = int(position) - 1
     rows: Float64s = values[firsts[:, None] + np.arange(length)]
     if position < 1:
-        return np.minimum.reduce(rows, axis=1)
-    if position >= length:
-        return np.maximum.reduce(rows, axis=1)
-    rows.partition((low, low + 1), axis=1)
-    lower: Float64s = rows[:, low]
-    return lower + (position - np.floor(position)) * (rows[:, low + 1] - lower)
+        out: Float64s = rows.min(axis=1)
+    elif position >= length:
+        out = rows.max(axis=1)
+    else:
+        rows.partition((low, low + 1), axis=1)
+        out = rows[:, low] + (position - np.floor(position)) * (rows[:, low + 1] - rows[:, low])
+    return out

@@ -88,6 +88,13 @@ class Places:
         return out
 
 
+def by_length(lengths: Int64s) -> list[Indexes]:
+    """Return the indexes of the runs of each length, shortest first: runs of one length are the rows of a matrix."""
+    order = np.argsort(lengths, kind="stable")
+    changes = np.flatnonzero(np.diff(lengths[order])) + 1
+    return np.split(order, changes)
+
+
 def place(run_numbers: Int64s) -> Places:
     """Give each distinct bucket number its place; numbers in any order."""
     low = int(run_numbers.min())

@@ -309,4 +309,5 @@ def _add_months(local_ms: Int64s, months: Int64s) -> Int64s:
     target = month + months
     first_day = target.astype("M8[D]").astype(np.int64)
     length = (target + 1).astype("M8[D]").astype(np.int64) - first_day
-    return (first_day + np.minimum(day_of_month, length - 1)) * DAY_MS + local_ms % DAY_MS
+    moved: Int64s = (first_day + np.minimum(day_of_month, length - 1)) * DAY_MS + local_ms % DAY_MS
+    return moved
