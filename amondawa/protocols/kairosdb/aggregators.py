@@ -111,7 +111,7 @@ class DevSchema(RangeSchema):
         "is not a valid return type, must be 'value', 'pos_sd' or 'neg_sd'.",
         load_default="value",
     )
-    dev_count = LooseNumber(whole=False, load_default=1.0)
+    dev_count = LooseNumber(whole=True, bits=31, load_default=1)
 
 
 @AGGREGATORS.register("diff")

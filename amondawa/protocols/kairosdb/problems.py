@@ -55,8 +55,7 @@ class RequestRefused(Exception):
 
 def problem(text: str, place: Place = Place.CONSTRAINT) -> ValidationError:
     """Return the error that a field or schema raises."""
-    # marshmallow passes lists of anything through; only its annotation says they are texts.
-    return ValidationError([Problem(text, place)])  # type: ignore[list-item]
+    return ValidationError([Problem(text, place)])
 
 
 def load(schema: Schema, raw: Any, context: str, of_object: str | None = None) -> Any:
@@ -80,11 +79,16 @@ def load(schema: Schema, raw: Any, context: str, of_object: str | None = None) -
 def texts_of(error: ValidationError, schema: Schema, context: str, of_object: str | None = None) -> list[str]:
     """Word the messages of a schema's error."""
     top = context if of_object is None else of_object
-    found = list(_walk(error.normalized_messages(), schema, context, top))
+    found = list(_walk(_messages(error), schema, context, top))
     for text, place in found:
         if place is not Place.CONSTRAINT:
             return [text]
     return [text for text, _ in found]
+
+
+def _messages(error: ValidationError) -> dict[str, Any]:
+    """Return the messages of an error by field."""
+    return error.messages if isinstance(error.messages, dict) else {"_schema": error.messages}
 
 
 def _walk(messages: dict[str, Any], schema: Schema, context: str, top: str) -> Iterator[tuple[str, Place]]:
