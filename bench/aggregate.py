@@ -1,4 +1,4 @@
-"""Measure the stages: one JSON line per aggregator (points/s on a long series, microseconds on a short one) and per merge shape.
+"""Measure the stages: one JSON line per aggregator (points/s of a long series, us of a short one) and per shape of merge.
 
     python bench/aggregate.py [points]
 
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from amondawa.model.timespan import Span, Unit, find_zone
 
 START_MS = 1_356_998_400_000
 MINUTE = Span(1, Unit.MINUTES)
-OPTIONS = {
+OPTIONS: dict[str, dict[str, object]] = {
     "div": {"divisor": 3.0},
     "filter": {"filter_op": Comparison.LT, "threshold": 100.0},
     "scale": {"factor": 2.5},
@@ -74,7 +75,7 @@ def stage_of(name: str) -> Stage:
     options = dict(OPTIONS.get(name, {}))
     if "sampling" in fields:
         options["sampling"] = MINUTE
-    return made(**options)  # type: ignore[arg-type]
+    return made(**options)
 
 
 def measure_aggregators(count: int) -> None:
@@ -83,8 +84,8 @@ def measure_aggregators(count: int) -> None:
     short_clock = Clock(START_MS, START_MS + 3_600_000)
     for name in AGGREGATORS.names():
         stage = stage_of(name)
-        long_s = best_s(lambda stage=stage: stage.apply([long], clock))  # type: ignore[misc]
-        short_s = best_s(lambda stage=stage: stage.apply([short], short_clock), 200)  # type: ignore[misc]
+        long_s = best_s(partial(stage.apply, [long], clock))
+        short_s = best_s(partial(stage.apply, [short], short_clock), 200)
         print(
             json.dumps(
                 {
@@ -109,20 +110,17 @@ def measure_shapes() -> None:
     clock = Clock(START_MS, START_MS + 43_200_000)
     together, by_host = GroupSeries("m"), GroupSeries("m", ("host",))
     for shape, frames in (("grid", grid), ("ragged", ragged)):
+
+        def run(group: Stage, stage: Stage, frames: list[Frame] = frames) -> None:
+            stage.apply(group.apply(frames, clock), clock)
+
         for name in ("sum", "avg", "max", "count", "first", "dev", "percentile"):
-            stage = stage_of(name)
-            measure(
-                f"100 x 4320 {shape}, merged {name}", 432_000, lambda: stage.apply(together.apply(frames, clock), clock)
-            )  # noqa: B023
-        measure(f"100 x 4320 {shape}, merge only", 432_000, lambda: Merge().apply(together.apply(frames, clock), clock))  # noqa: B023
-        measure(
-            f"100 x 4320 {shape}, avg by host",
-            432_000,
-            lambda: stage_of("avg").apply(by_host.apply(frames, clock), clock),
-        )  # noqa: B023
+            measure(f"100 x 4320 {shape}, merged {name}", 432_000, partial(run, together, stage_of(name)))
+        measure(f"100 x 4320 {shape}, merge only", 432_000, partial(run, together, Merge()))
+        measure(f"100 x 4320 {shape}, avg by host", 432_000, partial(run, by_host, stage_of("avg")))
     one = [series(432_000, 1_000)]
     for rule in (ValueGrouping(5), BinGrouping((90.0, 100.0)), TimeGrouping(Span(1, Unit.HOURS), 24)):
-        measure(f"432000 points, {type(rule).__name__}", 432_000, lambda: GroupPoints((rule,)).apply(one, clock))  # noqa: B023
+        measure(f"432000 points, {type(rule).__name__}", 432_000, partial(GroupPoints((rule,)).apply, one, clock))
     zoned = AGGREGATORS.find("avg")(sampling=Span(1, Unit.DAYS), zone=find_zone("Europe/Berlin"))  # type: ignore[misc, call-arg]
     year = [series(525_600, 60_000)]
     measure("a year of minutes by local days", 525_600, lambda: zoned.apply(year, clock))

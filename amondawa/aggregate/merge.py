@@ -75,11 +75,11 @@ def _tie_order(values: Float64s, same: npt.NDArray[np.bool_]) -> npt.NDArray[np.
     sizes = np.diff(firsts, append=len(values))
     keys = total_order(values)
     order = np.arange(len(values))
-    for chosen in by_length(sizes):
-        size = int(sizes[chosen[0]])
-        if size > 1:
-            rows = firsts[chosen, None] + np.arange(size)
-            order[rows] = np.take_along_axis(rows, np.argsort(keys[rows], axis=1, kind="stable"), axis=1)
+    tied = np.flatnonzero(sizes > 1)
+    for alike in by_length(sizes[tied]):
+        chosen = tied[alike]
+        rows = firsts[chosen, None] + np.arange(sizes[chosen[0]])
+        order[rows] = np.take_along_axis(rows, np.argsort(keys[rows], axis=1, kind="stable"), axis=1)
     return order
 
 
