@@ -20,12 +20,17 @@ def check_table(table: str) -> str:
 
 def check_items(items: Sequence[Item]) -> None:
     """Raise ValueError for an item or a key past its limit, or an empty key."""
-    for hash_key, range_key, value, expires_s in items:
-        check_key(hash_key, range_key)
-        if len(hash_key) + len(range_key) + len(value) + _ATTRIBUTE_BYTES > ITEM_BYTES:
-            raise ValueError(f"item of {len(value)} bytes is past the limit of {ITEM_BYTES} bytes with its keys")
-        if expires_s < 0:
-            raise ValueError(f"expiry time {expires_s} is before 1970")
+    for item in items:
+        check_key(item.hash, item.range)
+        if item_bytes(item) > ITEM_BYTES:
+            raise ValueError(f"item of {len(item.value)} bytes is past the limit of {ITEM_BYTES} bytes with its keys")
+        if item.expires_s < 0:
+            raise ValueError(f"expiry time {item.expires_s} is before 1970")
+
+
+def item_bytes(item: Item) -> int:
+    """Return what an item counts towards the limits."""
+    return len(item.hash) + len(item.range) + len(item.value) + _ATTRIBUTE_BYTES
 
 
 def check_keys(keys: Iterable[Key]) -> None:
@@ -47,7 +52,7 @@ def pages(items: Iterable[Item]) -> Iterator[list[Item]]:
     page: list[Item] = []
     size = 0
     for item in items:
-        length = len(item.hash) + len(item.range) + len(item.value) + _ATTRIBUTE_BYTES
+        length = item_bytes(item)
         if page and size + length > PAGE_BYTES:
             yield page
             page, size = [], 0

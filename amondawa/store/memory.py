@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from amondawa.errors import NotFound
+from amondawa.settings import Settings
 from amondawa.store.base import BlockStore, Capacity, Consumed, Item, Key
 from amondawa.store.limits import check_items, check_keys, check_table, pages
 
@@ -61,6 +62,11 @@ class MemoryStore(BlockStore):
 
     def close(self) -> None:
         """See BlockStore; nothing to do."""
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> MemoryStore:
+        """Return an empty store."""
+        return cls()
 
     # tables -----------------------------------------------------------------------------------------------------------
 
