@@ -1,0 +1,231 @@
+"""Downsampling of each series to a grid of its own accord, with or without values for empty buckets.
+
+This is the step before grouping: one value a bucket, stamped with the bucket's start, always a double.
+Source: suites query_downsample, query_calendar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from amondawa.aggregate import members
+from amondawa.aggregate.buckets import Buckets, Runs, cut
+from amondawa.aggregate.combine import QUANTILES
+from amondawa.aggregate.gaps import BUCKET_LIMIT
+from amondawa.aggregate.grid import Grid
+from amondawa.aggregate.reduce import MAX, MIN, SUM
+from amondawa.aggregate.registry import Registry
+from amondawa.errors import LimitExceeded
+from amondawa.model.points import Float64s, Int64s, Points
+from amondawa.model.query import Clock
+from amondawa.model.result import Frame
+
+RunFunction = Callable[[Float64s, Runs], Float64s]
+"""(values float64[n] without NaN, runs) -> one value a run, float64[m]"""
+
+RUN_FUNCTIONS: Registry[RunFunction] = Registry("downsampling function")
+
+
+class Fill(Enum):
+    """What an empty bucket gives."""
+
+    NONE = "none"
+    NAN = "nan"
+    NULL = "null"
+    ZERO = "zero"
+
+    @property
+    def value_of_empty(self) -> float:
+        """The value put into empty buckets; NULL is NaN until it is written out."""
+        return 0.0 if self is Fill.ZERO else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Downsampling:
+    """How a series is downsampled.
+
+    Attributes:
+        grid: the buckets.
+        function: name of the function, see RUN_FUNCTIONS.
+        fill: what empty buckets give.
+    """
+
+    grid: Grid
+    function: str
+    fill: Fill = Fill.NONE
+
+
+# functions of runs ----------------------------------------------------------------------------------------------------
+
+
+def _register(names: tuple[str, ...], function: RunFunction) -> None:
+    for name in names:
+        RUN_FUNCTIONS.register(name)(function)
+
+
+def _sum(values: Float64s, runs: Runs) -> Float64s:
+    return SUM.run(values, runs.firsts)
+
+
+def _mean(values: Float64s, runs: Runs) -> Float64s:
+    return SUM.run(values, runs.firsts) / runs.lengths
+
+
+def _deviation(values: Float64s, runs: Runs) -> Float64s:
+    away = values - np.repeat(_mean(values, runs), runs.lengths)
+    return np.sqrt(SUM.run(away * away, runs.firsts) / runs.lengths)
+
+
+def _difference(values: Float64s, runs: Runs) -> Float64s:
+    return np.asarray(values[runs.lasts] - values[runs.firsts])
+
+
+def _ranked(values: Float64s, runs: Runs) -> Float64s:
+    """Sort the values inside each run."""
+    lengths = runs.lengths
+    return np.asarray(values[np.lexsort((values, np.repeat(np.arange(len(lengths)), lengths)))])
+
+
+def _median(values: Float64s, runs: Runs) -> Float64s:
+    return np.asarray(_ranked(values, runs)[runs.firsts + runs.lengths // 2])
+
+
+def _quantile(values: Float64s, runs: Runs, share: float) -> Float64s:
+    ranked, lengths = _ranked(values, runs), runs.lengths
+    position = members.position_classic(lengths, share)
+    lower = np.clip(np.floor(position).astype(np.int64) - 1, 0, lengths - 1)
+    upper = np.minimum(lower + 1, lengths - 1)
+    part = np.where((position < 1) | (position >= lengths), 0.0, position - np.floor(position))
+    low = ranked[runs.firsts + lower]
+    return np.asarray(low + part * (ranked[runs.firsts + upper] - low))
+
+
+_register(("sum", "zimsum", "pfsum"), _sum)
+_register(("min", "mimmin"), lambda values, runs: MIN.run(values, runs.firsts))
+_register(("max", "mimmax"), lambda values, runs: MAX.run(values, runs.firsts))
+_register(("avg",), _mean)
+_register(("dev",), _deviation)
+_register(("diff",), _difference)
+_register(("count",), lambda values, runs: runs.lengths.astype(np.float64))
+_register(("first",), lambda values, runs: np.asarray(values[runs.firsts]))
+_register(("last",), lambda values, runs: np.asarray(values[runs.lasts]))
+_register(("mult",), lambda values, runs: np.multiply.reduceat(values, runs.firsts))
+_register(("squareSum",), lambda values, runs: SUM.run(values * values, runs.firsts))
+_register(("median",), _median)
+for _name, _percent in QUANTILES.items():
+    # Doubles are always placed the classic way, whatever the name promises: downsampling knows doubles only.
+    _register((_name,), partial(_quantile, share=_percent / 100))
+
+# the stage ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DownsampleSeries:
+    """Downsample the one stream of every frame.
+
+    Attributes:
+        how: grid, function and fill.
+        first_ms, end_ms: the range that was read, end exclusive. A bucket that begins before it is left out; with a fill the
+            buckets up to the one that holds its end are there, whether the series has points in them or not.
+    """
+
+    how: Downsampling
+    first_ms: int
+    end_ms: int
+
+    def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
+        """Return frames of doubles; a frame without points stays so unless there is a fill.
+
+        Raises:
+            LimitExceeded: more buckets than can be filled.
+        """
+        reducer = _Reducer(self)
+        out = []
+        for frame in frames:
+            clock.check()
+            out.append(frame.with_points(reducer.reduce(frame.points)))
+        return out
+
+
+class _Reducer:
+    """Downsamples streams; what it found out for one stream serves the next one when that has the same times."""
+
+    def __init__(self, stage: DownsampleSeries) -> None:
+        self._stage = stage
+        self._function = RUN_FUNCTIONS.find(stage.how.function)
+        self._times = np.zeros(0, np.int64)
+        self._runs: Runs | None = None
+        self._stamps = self._times
+        self._filled = self._filled_edges()
+
+    def _filled_edges(self) -> Int64s | None:
+        """Return the starts of all buckets when empty ones are filled."""
+        how, grid = self._stage.how, self._stage.how.grid
+        if how.fill is Fill.NONE or grid.whole is not None:
+            return None
+        buckets = grid.buckets_at(self._stage.first_ms)
+        extremes = np.array([grid.ceiling(self._stage.first_ms), self._stage.end_ms], np.int64)
+        first, last = (int(number) for number in buckets.numbers(extremes))
+        if last - first > BUCKET_LIMIT:
+            raise LimitExceeded(
+                f"{last - first} buckets would be filled, the limit is {BUCKET_LIMIT}: use longer buckets, a shorter range "
+                "or no fill policy"
+            )
+        return buckets.edges(np.arange(first, last))
+
+    def reduce(self, points: Points) -> Points:
+        """Downsample one ascending stream of LONG and DOUBLE points."""
+        points = self._in_reach(points)
+        values = points.numbers()
+        nan = np.isnan(values)
+        if nan.any():
+            points, values = points.take(~nan), values[~nan]
+        if len(points) == 0:
+            return self._fill(np.zeros(0, np.int64), np.zeros(0))
+        runs = self._cut(points.times_ms)
+        if self._function is None:
+            raise LimitExceeded(f"no such downsampling function: {self._stage.how.function}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._fill(self._stamps, self._function(values, runs))
+
+    def _in_reach(self, points: Points) -> Points:
+        """Select the points that fall into buckets that count."""
+        whole = self._stage.how.grid.whole
+        if whole is not None:
+            return points.between(whole[0], whole[1] - 1)
+        return points.between(self._stage.how.grid.ceiling(self._stage.first_ms), self._stage.end_ms - 1)
+
+    def _cut(self, times_ms: Int64s) -> Runs:
+        """Return the runs of a stream, and set the starts of their buckets."""
+        if self._runs is not None and np.array_equal(times_ms, self._times):
+            return self._runs
+        grid = self._stage.how.grid
+        if grid.whole is not None:
+            runs = Runs(np.zeros(1, np.intp), np.zeros(1, np.int64), len(times_ms))
+            self._stamps = np.array([grid.whole[0]], np.int64)
+        else:
+            buckets = self._buckets(int(times_ms[0]))
+            runs = cut(times_ms, buckets)
+            self._stamps = buckets.edges(runs.numbers)
+        self._times, self._runs = times_ms, runs
+        return runs
+
+    def _buckets(self, first_ms: int) -> Buckets:
+        """Calendar buckets without a fill count from where a series begins, with one from where the reading began."""
+        return self._stage.how.grid.buckets_at(first_ms if self._filled is None else self._stage.first_ms)
+
+    def _fill(self, stamps: Int64s, values: Float64s) -> Points:
+        if self._filled is None:
+            return Points.doubles(stamps, values)
+        filled = np.full(len(self._filled), self._stage.how.fill.value_of_empty)
+        where = np.searchsorted(self._filled, stamps)
+        known = where < len(filled)
+        known[known] = self._filled[where[known]] == stamps[known]
+        filled[where[known]] = values[known]
+        return Points.doubles(self._filled, filled)

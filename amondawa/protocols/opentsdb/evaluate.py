@@ -1,0 +1,71 @@
+"""Carry out a checked query: read, group, hand the frames on; then delete the rows when asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from amondawa.model.result import Result
+from amondawa.protocols.base import Scope
+from amondawa.protocols.opentsdb.data_query import CheckedQuery
+from amondawa.protocols.opentsdb.lower import Lowered, RangeClock, lower
+from amondawa.protocols.opentsdb.render import Answered
+from amondawa.protocols.opentsdb.uid import Uids, uids_of
+
+T = TypeVar("T")
+
+Finish = Callable[[list[Answered], Uids], T]
+"""works on what the sub queries gave, in the worker thread that read it"""
+
+
+async def evaluate(scope: Scope, domain: str, query: CheckedQuery, finish: Finish[T], label: str = "opentsdb") -> T:
+    """Carry out every sub query and return what `finish` makes of the answers, which are in the order asked.
+
+    Raises:
+        TsdbError: a name or an id is unknown.
+        LimitExceeded, Cancelled, Unavailable: as the gateway says; whatever `finish` raises.
+    """
+    uids = await uids_of(scope, domain)
+    lowered = [await lower(sub, query, uids) for sub in query.sub_queries]
+    clock = RangeClock(query.start_ms, query.end_ms, scope.gateway.now_ms)
+
+    def answer(results: list[Result]) -> T:
+        return finish(_answers(lowered, results, clock), uids)
+
+    out = await scope.gateway.query([one for each in lowered for one in each.queries], answer, label)
+    await uids.flush()
+    if query.asked.delete:
+        await _delete(scope, lowered)
+    return out
+
+
+def _answers(lowered: Sequence[Lowered], results: list[Result], clock: RangeClock) -> list[Answered]:
+    """Give each sub query its share of the results."""
+    answers = []
+    at = 0
+    for each in lowered:
+        own = results[at : at + len(each.queries)]
+        at += len(own)
+        frames = each.finish(own, clock)
+        answers.append(Answered(each.sub, frames, _stats(each, own, sum(len(frame.points) for frame in frames))))
+    return answers
+
+
+def _stats(lowered: Lowered, results: Sequence[Result], emitted: int) -> dict[str, Any]:
+    """Return the figures of one sub query under OpenTSDB's names, times in ms."""
+    elapsed_ms = sum(result.elapsed_ms for result in results)
+    return {
+        "aggregationTime": elapsed_ms,
+        "dpsPostFilter": sum(result.sample_size for result in results),
+        "emittedDPs": emitted,
+        "queryIndex": lowered.sub.index,
+        "queryScanTime": elapsed_ms,
+        "rowsPostFilter": sum(result.series_count for result in results),
+    }
+
+
+async def _delete(scope: Scope, lowered: Sequence[Lowered]) -> None:
+    """Delete every row that was read, whole hours."""
+    for each in lowered:
+        for query in each.queries:
+            await scope.gateway.delete(query.selection, each.scan.start_ms, each.scan.end_ms - 1)

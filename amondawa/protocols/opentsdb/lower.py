@@ -1,0 +1,189 @@
+"""From a checked query to reads and stages: which rows are scanned, which series match, how they are grouped.
+
+OpenTSDB reads whole rows of an hour. What it finds there decides which series appear in the answer, feeds interpolation and
+rates, and is cut to the asked range only in the end. Source: suites query_basic (range_*), query_aggregators
+(interp_beyond_range), query_rate (rate_point_before_start), query_delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from amondawa.aggregate.across_series import CombineGroups, KeepRange, OnlyKinds, RateSeries
+from amondawa.aggregate.counter import PLAIN
+from amondawa.aggregate.fill import DownsampleSeries
+from amondawa.model.query import Identity, Query, Selection, Stage, TagFilter
+from amondawa.model.result import Frame, Result
+from amondawa.model.series import Series
+from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, CheckedSubQuery
+from amondawa.protocols.opentsdb.errors import NoSuchName
+from amondawa.protocols.opentsdb.filters import TagVFilter
+from amondawa.protocols.opentsdb.histogram_query import histogram_stages
+from amondawa.protocols.opentsdb.uid import Uids
+
+ROW_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRange:
+    """The rows that are read.
+
+    Attributes:
+        start_ms: inclusive, a full hour.
+        end_ms: exclusive, a full hour.
+    """
+
+    start_ms: int
+    end_ms: int
+
+
+def scan_range(start_ms: int, end_ms: int, step_ms: int = 0) -> ScanRange:
+    """Return the rows that a query reads.
+
+    Args:
+        start_ms, end_ms: the query's inclusive range.
+        step_ms: length of the downsampler's buckets; 0 = none, or one bucket for all.
+    """
+    start_s, end_s = start_ms // 1000, end_ms // 1000 + 1
+    if step_ms:
+        start_s -= start_s * 1000 % step_ms // 1000
+        end_s += (step_ms - end_s * 1000 % step_ms) // 1000
+    start = max(start_s * 1000 // ROW_MS * ROW_MS, 0)
+    end = end_s * 1000
+    if step_ms and end % ROW_MS == 0:
+        return ScanRange(start, end)
+    return ScanRange(start, end // ROW_MS * ROW_MS + ROW_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """One sub query as reads and stages.
+
+    Attributes:
+        sub: what was asked.
+        queries: the reads, each with its series' stages; more than one where series are named by id.
+        group: stages for all of their frames together.
+        scan: the rows read.
+    """
+
+    sub: CheckedSubQuery
+    queries: tuple[Query, ...]
+    group: tuple[Stage, ...]
+    scan: ScanRange
+
+    def finish(self, results: Sequence[Result], clock: RangeClock) -> list[Frame]:
+        """Return the frames of the answer from the results of `queries`."""
+        frames = [frame for result in results for frame in result.frames]
+        for stage in self.group:
+            frames = stage.apply(frames, clock)
+        return frames
+
+
+@dataclass(frozen=True, slots=True)
+class RangeClock:
+    """The clock of stages that run after the reads."""
+
+    start_ms: int
+    end_ms: int
+    now_ms: int
+
+    def check(self) -> None:
+        """Do nothing: the reads are done, what is left is short."""
+
+
+async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowered:
+    """Lower one sub query.
+
+    Raises:
+        NoSuchName: metric, tag or literal value was never written.
+        NoSuchId: a TSUID holds an unknown id.
+    """
+    grid = None if sub.downsample is None else sub.downsample.grid
+    scan = scan_range(query.start_ms, query.end_ms, 0 if grid is None or grid.whole else grid.step_ms)
+    selections = await _selections(sub, uids)
+    series_stages = _series_stages(sub, scan)
+    group_stages = _group_stages(sub, uids)
+    one = len(selections) == 1
+    template = Query(
+        Selection(uids.domain, ""),
+        scan.start_ms,
+        scan.end_ms - 1,
+        (*series_stages, *group_stages) if one else series_stages,
+        identity=Identity.TIME,
+        clock_start_ms=query.start_ms,
+        clock_end_ms=query.end_ms,
+    )
+    queries = tuple(replace(template, selection=selection) for selection in selections)
+    return Lowered(sub, queries, () if one else group_stages, scan)
+
+
+async def _selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
+    """Return what to read."""
+    asked = sub.asked
+    if asked.tsuids:
+        series = dict.fromkeys(uids.series_of_tsuid(tsuid) for tsuid in asked.tsuids)
+        return [selection_of(one) for one in series]
+    metric = asked.metric or ""
+    return [await select(uids, metric, asked.filters, asked.explicit_tags)]
+
+
+async def select(uids: Uids, metric: str, filters: Sequence[TagVFilter], explicit_tags: bool = False) -> Selection:
+    """Return the selection of a metric's series.
+
+    Raises:
+        NoSuchName: metric, tag or literal value was never written (values are looked up before tag names).
+    """
+    if await uids.find("metric", metric) is None:
+        raise NoSuchName("metrics", metric)
+    for one in filters:
+        for value in one.required_values():
+            if await uids.find("tagv", value) is None:
+                raise NoSuchName("tagv", value)
+        if await uids.find("tagk", one.tag_name) is None:
+            raise NoSuchName("tagk", one.tag_name)
+    lowered = tuple(one.lower(uids) for one in filters)
+    only = frozenset(one.name for one in lowered) if explicit_tags and lowered else None
+    return Selection(uids.domain, uids.stored_name("metric", metric), lowered, only)
+
+
+def selection_of(series: Series) -> Selection:
+    """Return the selection of exactly one series."""
+    filters = tuple(TagFilter(name, frozenset((value,))) for name, value in series.tags)
+    return Selection(series.domain, series.metric, filters, frozenset(name for name, _ in series.tags))
+
+
+def _series_stages(sub: CheckedSubQuery, scan: ScanRange) -> tuple[Stage, ...]:
+    """Return what is done to each series on its own."""
+    if sub.asked.histogram:
+        return ()
+    stages: list[Stage] = [OnlyKinds()]
+    if sub.downsample is not None:
+        stages.append(DownsampleSeries(sub.downsample, scan.start_ms, scan.end_ms))
+    if sub.asked.rate:
+        stages.append(RateSeries(sub.asked.rate_rules or PLAIN))
+    return tuple(stages)
+
+
+def _group_stages(sub: CheckedSubQuery, uids: Uids) -> tuple[Stage, ...]:
+    """Return what is done to groups of series."""
+    group = _group_key(sub, uids)
+    if sub.asked.histogram:
+        return histogram_stages(sub, uids.series_ids, group)
+    combined = CombineGroups(sub.aggregator, uids.series_ids, group, held=sub.asked.rate)
+    return (combined, KeepRange())
+
+
+def _group_key(sub: CheckedSubQuery, uids: Uids) -> Callable[[Series], object] | None:
+    """Return what series of one group share: the ids of the values of the grouping tags, by id of the tag."""
+    if sub.aggregator == NO_AGGREGATOR:
+        return None
+    names = {one.tag_name for one in sub.asked.filters if one.group_by}
+    if not names:
+        return lambda series: ()
+    wanted = {uids.id_of("tagk", name) for name in names}
+
+    def key(series: Series) -> tuple[int, ...]:
+        return tuple(value for name, value in uids.series_ids(series)[1] if name in wanted)
+
+    return key

@@ -1,0 +1,244 @@
+"""Answers of /api/query as bytes.
+
+Numbers look as Java prints them: integers plain, floats with a point (`3.0`), from 1e7 on and below 1e-3 with an exponent
+(`1.6777217E7`), NaN as a text. Source: suites query_basic, query_numbers, put_http (values_kinds).
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from amondawa.aggregate.fill import Fill
+from amondawa.model.points import Float64s, Int64s, Kind, Points
+from amondawa.model.result import Frame
+from amondawa.model.series import Series
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery
+from amondawa.protocols.opentsdb.uid import Uids
+
+PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e7
+"""magnitudes that Java writes without an exponent"""
+
+Notes = Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]]
+"""TSUID -> (start in ms, annotation as on the wire), in order of start; of the rows that were read"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one sub query gave.
+
+    Attributes:
+        sub: what was asked.
+        frames: one a result; their points lie in the query's range.
+        stats: figures about its execution, by OpenTSDB's names.
+    """
+
+    sub: CheckedSubQuery
+    frames: Sequence[Frame]
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the rendering of a whole answer needs.
+
+    Attributes:
+        query: what was asked.
+        uids: for wire names and TSUIDs.
+        notes: annotations of series.
+        global_notes: annotations of no series, in order of start.
+    """
+
+    query: CheckedQuery
+    uids: Uids
+    notes: Notes = field(default_factory=dict)
+    global_notes: Sequence[tuple[int, Mapping[str, Any]]] = ()
+
+
+def render(page: Page, answered: Sequence[Answered], summary: Mapping[str, Any] | None = None) -> bytes:
+    """Return the body of an answer, results in the order of the sub queries."""
+    results = [render_result(page, answer, frame) for answer in answered for frame in answer.frames]
+    if page.query.asked.show_summary:
+        results.append(b'{"statsSummary":%s}' % orjson.dumps(summary or {}))
+    return b"[%s]" % b",".join(results)
+
+
+def render_result(page: Page, answer: Answered, frame: Frame) -> bytes:
+    """Return one result."""
+    asked = page.query.asked
+    members = [page.uids.wire_series(series) for series in frame.members]
+    tags, aggregated = common_tags(members)
+    fields: dict[str, Any] = {"metric": result_metric(page, frame), "tags": tags, "aggregateTags": aggregated}
+    if asked.show_query:
+        fields["query"] = described(answer.sub, page.uids)
+    if asked.show_tsuids:
+        fields["tsuids"] = sorted(page.uids.tsuid(series) for series in frame.members)
+    if asked.annotations:
+        fields.update(_annotations(page, frame))
+    null = answer.sub.downsample is not None and answer.sub.downsample.fill is Fill.NULL
+    head = orjson.dumps(fields)[:-1]
+    dps = render_points(frame.points, asked.ms, asked.arrays, b"null" if null else b'"NaN"')
+    tail = b',"stats":%s' % orjson.dumps(dict(answer.stats)) if asked.show_stats else b""
+    return b'%s,"dps":%s%s}' % (head, dps, tail)
+
+
+def result_metric(page: Page, frame: Frame) -> str:
+    """Return the wire name of a result: its metric's, or the one a histogram's percentile carries."""
+    suffix = "".join(str(group.get("suffix", "")) for group in frame.groups)
+    return page.uids.wire_name("metric", frame.metric) + suffix
+
+
+def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
+    """Return the tags that the members agree on, and the names of those they differ in.
+
+    A tag that only some members have counts as agreed when those agree.
+    """
+    if len(members) == 1:
+        return dict(members[0].tags), []
+    values: dict[str, set[str]] = {}
+    for series in members:
+        for name, value in series.tags:
+            values.setdefault(name, set()).add(value)
+    tags = {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
+    return tags, [name for name, found in values.items() if len(found) > 1]
+
+
+def _annotations(page: Page, frame: Frame) -> dict[str, Any]:
+    """Return the fields for notes: a series' own as soon as its rows hold any, global ones when there are any."""
+    fields: dict[str, Any] = {}
+    if page.notes:
+        found = [note for series in frame.members for note in page.notes.get(page.uids.tsuid(series), ())]
+        if found:
+            fields["annotations"] = _in_range(page.query, found)
+    if page.global_notes:
+        fields["globalAnnotations"] = _in_range(page.query, page.global_notes)
+    return fields
+
+
+def _in_range(query: CheckedQuery, notes: Sequence[tuple[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    ordered = sorted(notes, key=lambda note: note[0])
+    return [dict(note) for start_ms, note in ordered if query.start_ms <= start_ms <= query.end_ms]
+
+
+def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
+    """Return a sub query as `show_query` shows it."""
+    asked = sub.asked
+    ids = sorted({uids.id_of("tagk", one.tag_name) or 0 for one in asked.filters})
+    return {
+        "aggregator": asked.aggregator,
+        "metric": asked.metric,
+        "tsuids": list(asked.tsuids) or None,
+        "downsample": asked.downsample,
+        "rate": asked.rate,
+        "filters": [
+            {"tagk": one.tag_name, "filter": one.text, "group_by": one.group_by, "type": one.kind}
+            for one in asked.filters
+        ],
+        "percentiles": list(asked.percentiles) or None,
+        "index": sub.index,
+        "showHistogramBuckets": asked.show_buckets,
+        "useMultiGets": True,
+        "rateOptions": _rate_options(asked),
+        "filterTagKs": [b64encode(uid.to_bytes(3 if uid < 1 << 24 else 7, "big")).decode() for uid in ids],
+        "explicitTags": asked.explicit_tags,
+        "useFuzzyFilter": True,
+        "preAggregate": False,
+        "rollupUsage": None,
+        "rollupTable": "raw",
+        "tags": {one.tag_name: f"{one.kind}({one.text})" for one in asked.filters if one.group_by},
+        "histogramQuery": asked.histogram,
+    }
+
+
+def _rate_options(asked: SubQuery) -> dict[str, Any] | None:
+    rules = asked.rate_rules
+    if rules is None:
+        return None
+    return {
+        "counter": rules.counter,
+        "counterMax": rules.maximum,
+        "resetValue": rules.reset,
+        "dropResets": rules.drop_resets,
+    }
+
+
+# points ---------------------------------------------------------------------------------------------------------------
+
+
+def render_points(points: Points, ms: bool, arrays: bool, nan: bytes = b'"NaN"') -> bytes:
+    """Return points as an object keyed by time, or as an array of pairs.
+
+    Args:
+        points: LONG and DOUBLE points, ascending.
+        ms: times in milliseconds; else in seconds, of which an object keeps the last point.
+        arrays: pairs.
+        nan: what NaN is written as.
+    """
+    if not len(points):
+        return b"[]" if arrays else b"{}"
+    times = points.times_ms if ms else points.times_ms // 1000
+    if not ms and not arrays:
+        last = np.append(times[1:] != times[:-1], True)
+        if not last.all():
+            times, points = times[last], points.take(last)
+    stamps = orjson.dumps(times, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    values = number_texts(points, nan)
+    if arrays:
+        return b"[[" + b"],[".join([b"%s,%s" % pair for pair in zip(stamps, values, strict=True)]) + b"]]"
+    return b'{"' + b',"'.join([b'%s":%s' % pair for pair in zip(stamps, values, strict=True)]) + b"}"
+
+
+def number_texts(points: Points, nan: bytes = b'"NaN"') -> list[bytes]:
+    """Return the values of LONG and DOUBLE points as JSON numbers."""
+    if points.only(Kind.LONG):
+        return long_texts(points.bits)
+    floats = float_texts(points.numbers(), nan)
+    if points.only(Kind.DOUBLE):
+        return floats
+    longs = np.flatnonzero(points.kinds == Kind.LONG)
+    for at, text in zip(longs.tolist(), long_texts(points.bits[longs]), strict=True):
+        floats[at] = text
+    return floats
+
+
+def long_texts(values: Int64s) -> list[bytes]:
+    """Return integers as JSON numbers."""
+    return orjson.dumps(values.tolist())[1:-1].split(b",") if len(values) else []
+
+
+def float_texts(values: Float64s, nan: bytes = b'"NaN"') -> list[bytes]:
+    """Return doubles as Java prints them."""
+    texts = orjson.dumps(values.tolist())[1:-1].split(b",") if len(values) else []
+    size = np.abs(values)
+    odd = np.flatnonzero(~((size >= PLAIN_FROM) & (size < PLAIN_BELOW)) & (size != 0))
+    for at in odd.tolist():
+        texts[at] = java_double(float(values[at]), nan)
+    return texts
+
+
+def java_double(value: float, nan: bytes = b'"NaN"') -> bytes:
+    """Return one double as Java prints it; what JSON cannot say as a text."""
+    if value != value:
+        return nan
+    if value in (float("inf"), float("-inf")):
+        return b'"Infinity"' if value > 0 else b'"-Infinity"'
+    if value == 0 or PLAIN_FROM <= abs(value) < PLAIN_BELOW:
+        return repr(value).encode()
+    digits, exponent = _significand(repr(value))
+    sign = "-" if value < 0 else ""
+    return f"{sign}{digits[0]}.{digits[1:] or '0'}E{exponent}".encode()
+
+
+def _significand(text: str) -> tuple[str, int]:
+    """Split a number as Python prints it into its digits and the exponent of the first one."""
+    mantissa, _, shown = text.lstrip("-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    exponent = int(shown or 0) + len(whole) - 1
+    digits = whole + fraction
+    leading = len(digits) - len(digits.lstrip("0"))
+    return digits[leading:].rstrip("0") or "0", exponent - leading
