@@ -99,7 +99,8 @@ class TwinTable:
         pointed = b"." in value
         if not pointed and not (b"e" in value or b"E" in value):
             digits = value[1:]
-            return (_LONG, -int(digits)) if digits.isdigit() and len(digits) <= _LONG_DIGITS else None
+            short = value[:1] == b"-" and digits.isdigit() and len(digits) <= _LONG_DIGITS
+            return (_LONG, -int(digits)) if short else None
         if not pointed and self._rules.exponent_needs_point:
             return None
         try:
