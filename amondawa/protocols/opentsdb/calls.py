@@ -111,7 +111,7 @@ class Call:
         path: the path below the prefix and the API version, without slashes at its ends: "api/query/last", "q", "".
         params: the query string.
         headers: request headers; look-up ignores case.
-        read: reads the body, unpacked; raises BodyTooLarge.
+        read: returns the body, unpacked, as often as it is called; raises BodyTooLarge.
     """
 
     scope: Scope

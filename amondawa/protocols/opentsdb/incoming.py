@@ -122,22 +122,25 @@ def parse_tags(value: Any) -> dict[str, str | None] | None:
 Extra = Callable[[Any], Any]
 
 
-def parse_points(body: bytes, extra: dict[str, Extra] | None = None) -> list[Incoming | None]:
+def parse_points(
+    body: bytes, extra: dict[str, Extra] | None = None, shape: type[Incoming] = Incoming
+) -> list[Incoming | None]:
     """Read a body: one point or an array of points, null points as None.
 
     Args:
         body: unpacked JSON; what follows the first value is not looked at.
         extra: further fields by name, with the functions that read them.
+        shape: the class of the points.
 
     Raises:
         TsdbError: 400, no points can be read from it.
     """
     value = _parse_collection(body)
     if isinstance(value, dict):
-        return [_parse_point(value, extra or {})]
+        return [_parse_point(value, extra or {}, shape)]
     if not value:
         raise TsdbError(NO_POINTS)
-    return [None if one is None else _parse_point(one, extra or {}) for one in value]
+    return [None if one is None else _parse_point(one, extra or {}, shape) for one in value]
 
 
 def _parse_collection(body: bytes) -> dict[str, Any] | list[Any]:
@@ -157,10 +160,10 @@ def _parse_collection(body: bytes) -> dict[str, Any] | list[Any]:
     return value
 
 
-def _parse_point(value: Any, extra: dict[str, Extra]) -> Incoming:
+def _parse_point(value: Any, extra: dict[str, Extra], shape: type[Incoming]) -> Incoming:
     if not isinstance(value, dict):
         raise bad_json()
-    return Incoming(
+    return shape(
         parse_text(value.get("metric")),
         parse_integer(value.get("timestamp")),
         parse_text(value.get("value")),

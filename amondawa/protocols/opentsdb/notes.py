@@ -82,6 +82,7 @@ class Notes:
         self._gateway = gateway
         self._domain = domain
         self._read = _Read()
+        self._changes = 0
 
     async def get(self, tsuid: str, start_time: int) -> Note | None:
         """Return an annotation, or None."""
@@ -91,21 +92,28 @@ class Notes:
     async def put(self, note: Note) -> None:
         """Store an annotation in place of the one of the same series and start; durable on return."""
         await self._gateway.put_document(self._domain, COLLECTION, note.key, orjson.dumps(note))
-        self._read = _Read()
+        self._forget()
 
     async def delete(self, tsuid: str, start_time: int) -> bool:
         """Remove an annotation; say whether there was one."""
         found = await self._gateway.delete_document(self._domain, COLLECTION, note_key(tsuid, start_time))
-        self._read = _Read()
+        self._forget()
         return found
+
+    def _forget(self) -> None:
+        self._changes += 1
+        self._read = _Read()
 
     async def all(self) -> dict[str, list[Note]]:
         """Return every annotation by series ("" = global), each list in order of start; not to be changed."""
         if time.monotonic() - self._read.at > FRESH_SECONDS:
             read = _Read(at=time.monotonic())
+            changes = self._changes
             for _, value in await self._gateway.list_documents(self._domain, COLLECTION):
                 note = Note(**orjson.loads(value))
                 read.by_tsuid.setdefault(note.tsuid, []).append(note)
+            if changes != self._changes:  # a write came in between: good for this caller, not for the next
+                return read.by_tsuid
             self._read = read
         return self._read.by_tsuid
 

@@ -9,8 +9,9 @@ from amondawa.model.points import WriteBatch
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call
 from amondawa.protocols.opentsdb.incoming import Incoming, parse_points
+from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.put_columns import SeriesCache, Unusual, parse_columns
-from amondawa.protocols.opentsdb.put_points import Columns, collect_points
+from amondawa.protocols.opentsdb.put_points import Collect, Columns, collect_number, collect_points
 from amondawa.protocols.opentsdb.report import Flags, refusal, report
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
 
@@ -31,7 +32,7 @@ class Putter:
         try:
             batch = parse_columns(body, self._cache(uids))
         except Unusual:
-            return await self._put_exactly(body, uids, flags)
+            return await write_exactly(self._scope, uids, parse_points(body), flags, collect_number)
         try:
             await write_durably(self._scope, uids, batch)
         except TooOld as error:
@@ -44,16 +45,19 @@ class Putter:
             cache = self._caches[uids.domain] = SeriesCache(self._scope, uids)
         return cache
 
-    async def _put_exactly(self, body: bytes, uids: Uids, flags: Flags) -> Answer:
-        points = parse_points(body)
-        columns = Columns()
-        kept, refused = await collect_points(self._scope, uids, points, columns)
-        try:
-            if kept:
-                await write_durably(self._scope, uids, columns.batch())
-        except TooOld as error:
-            return _report_too_old(flags, error, points, kept, refused)
-        return report(flags, len(kept), refused)
+
+async def write_exactly(
+    scope: Scope, uids: Uids, points: list[Incoming | None], flags: Flags, collect: Collect
+) -> Answer:
+    """Store the good ones of some points, and report."""
+    columns = Columns()
+    kept, refused = await collect_points(scope, uids, points, columns, collect)
+    try:
+        if kept:
+            await write_durably(scope, uids, columns.batch())
+    except TooOld as error:
+        return _report_too_old(flags, error, points, kept, refused)
+    return report(flags, len(kept), refused)
 
 
 async def write_durably(scope: Scope, uids: Uids, batch: WriteBatch) -> None:
@@ -65,6 +69,7 @@ async def write_durably(scope: Scope, uids: Uids, batch: WriteBatch) -> None:
     if uids.dirty:
         await uids.flush()
     await scope.gateway.write(batch)
+    write_times_of(scope.gateway).note(batch.refs, scope.gateway.now_ms)
 
 
 def _report_too_old(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,12 @@ class Columns:
         return WriteBatch(np.array(self._refs, np.int32), np.array(self._times_ms, np.int64), kinds, bits, self._texts)
 
 
+Collect = Callable[[Scope, Uids, Incoming, Columns], None]
+"""puts one point into columns; raises Refused"""
+
+
 async def collect_points(
-    scope: Scope, uids: Uids, points: list[Incoming | None], columns: Columns
+    scope: Scope, uids: Uids, points: list[Incoming | None], columns: Columns, collect: Collect
 ) -> tuple[list[int], list[dict[str, Any]]]:
     """Put the good points into columns.
 
@@ -132,14 +136,19 @@ async def collect_points(
             refused.append(refusal(None, NULL_POINT))
             continue
         try:
-            _collect(scope, uids, point, columns)
+            collect(scope, uids, point, columns)
             kept.append(at)
         except Refused as error:
             refused.append(refusal(point.echo(), str(error)))
     return kept, refused
 
 
-def _collect(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> None:
+def collect_number(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> None:
+    """Put a point with a number into columns.
+
+    Raises:
+        Refused: it is not right.
+    """
     refuse_incomplete(point.metric, point.timestamp, point.value, point.tags)
     assert point.metric and point.value and point.tags
     value = check_value(point.metric, point.timestamp, point.value, point.tags)

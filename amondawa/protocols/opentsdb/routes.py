@@ -18,10 +18,7 @@ from amondawa.protocols.opentsdb import cors, pages
 from amondawa.protocols.opentsdb.calls import JSON_TYPE, Answer, Call, Handler, Params
 from amondawa.protocols.opentsdb.endpoints import handlers
 from amondawa.protocols.opentsdb.errors import TsdbError, endpoint_not_found, error_body, reason_phrase, translate
-try:
-    from amondawa.protocols.opentsdb.query_routes import add_query_routes
-except ImportError:
-    add_query_routes = lambda *a: None
+from amondawa.protocols.opentsdb.query_routes import add_query_routes
 
 _log = structlog.get_logger(__name__)
 
@@ -102,11 +99,14 @@ def error_answer(call: Call, error: TsdbError) -> Answer:
 def _call_of(request: web.Request, scope: Scope) -> Call:
     path, _, query_string = request.raw_path.partition("?")
     limit_bytes = scope.settings.body_limit_bytes
+    kept: list[bytes] = []
 
     async def read() -> bytes:
-        data = await read_body(request, limit_bytes)
-        packed = "gzip" in request.headers.get("Content-Encoding", "").lower()
-        return gunzip(data, limit_bytes) if packed and data else data
+        if not kept:
+            data = await read_body(request, limit_bytes)
+            packed = "gzip" in request.headers.get("Content-Encoding", "").lower()
+            kept.append(gunzip(data, limit_bytes) if packed and data else data)
+        return kept[0]
 
     return Call(
         scope, domain_of(request, scope), request.method, _relative(request, path), Params(query_string),

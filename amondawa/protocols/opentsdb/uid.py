@@ -68,9 +68,14 @@ def parse_uids(text: str) -> list[int] | None:
     return ids if at == len(text) else None
 
 
+def uid_bytes(uid: int) -> bytes:
+    """Return an id as its bytes in a TSUID."""
+    return bytes.fromhex(uid_text(uid)) if uid != _ESCAPE else b"\xff\xff\xff"
+
+
 def no_such_id(kind: UidKind, uid: int) -> NoSuchId:
     """Return the error of an id that no name has."""
-    return NoSuchId(ERROR_KINDS[kind], uid.to_bytes(3 if uid <= _ESCAPE else 7, "big"))
+    return NoSuchId(ERROR_KINDS[kind], uid_bytes(uid))
 
 
 class _Table:

@@ -1,0 +1,134 @@
+"""`/api/search/…`: of its types only the look-up of series by metric and tags is enabled. Source: suite search_lookup.
+
+Answered from the index alone: distinct series first, however many points they have.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Selection, TagFilter
+from amondawa.model.series import Series
+from amondawa.protocols.opentsdb.calls import Answer, Call
+from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError
+from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.metric_tags import parse_open
+from amondawa.protocols.opentsdb.schemas import LookupBody, load
+from amondawa.protocols.opentsdb.uid import ERROR_KINDS, UidKind, Uids, uids_of
+
+TYPES = ("tsmeta", "tsmeta_summary", "tsuids", "uidmeta", "annotation", "lookup")
+DEFAULT_LIMIT = 25
+ANY = "*"
+
+Pairs = list[tuple[str | None, str | None]]
+
+
+async def search(call: Call) -> Answer:
+    """Answer a search."""
+    method = call.api_method
+    if method not in ("GET", "POST"):
+        raise TsdbError(f"Unsupported method: {method}")
+    kind = _type_of(call.path)
+    if kind != "lookup":
+        if not await call.read():
+            call.params.required("query")
+        raise TsdbError("Searching is not enabled", 400, "Searching has not been enabled on this TSD")
+    return await _lookup(call)
+
+
+def _type_of(path: str) -> str:
+    words = path.split("/")
+    name = words[2] if len(words) > 2 else ""
+    if not name:
+        raise TsdbError("Invalid search query type supplied", 400, "Type provided was null or empty")
+    if name.lower() not in TYPES:
+        raise TsdbError("Invalid search query type supplied", 400, f"Unknown type: {name}")
+    return name.lower()
+
+
+async def _asked(call: Call) -> tuple[str | None, Pairs | None, int]:
+    """Return metric, tags (None = none given) and limit."""
+    if await call.read():
+        body = load(LookupBody, await call.json())
+        tags = None if body["tags"] is None else [(one["key"], one["value"]) for one in body["tags"]]
+        limit = DEFAULT_LIMIT if body["limit"] is None else body["limit"]
+        return body["metric"], tags, limit
+    try:
+        metric, pairs = parse_open(call.params.required("m"))
+    except TsdbError as error:
+        if error.details:
+            raise TsdbError("Unable to parse query", 400, error.details) from error
+        raise
+    text = call.params.get("limit")
+    try:
+        return metric, pairs, DEFAULT_LIMIT if text is None else int(text)
+    except ValueError as error:
+        raise TsdbError("Unable to convert 'limit' to a valid number") from error
+
+
+async def _lookup(call: Call) -> Answer:
+    began = time.monotonic()
+    metric, pairs, limit = await _asked(call)
+    if metric is None and not pairs:
+        raise TsdbError("Missing metric and tags. Please supply at least one value.")
+    uids = await uids_of(call.scope, call.domain)
+    selection, alternatives = await _selection(uids, metric or "", pairs or [])
+    found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
+    matching = [one for one in found if all(_has_any(one, group) for group in alternatives)]
+    matching.sort(key=uids.series_ids)
+    if limit > 0:
+        del matching[limit:]
+    results = [_result(uids, one) for one in matching]
+    await uids.flush()
+    answer: dict[str, Any] = {"type": "LOOKUP", "metric": metric}
+    if pairs is not None:
+        answer["tags"] = [{"key": name, "value": value} for name, value in pairs]
+    answer["limit"] = limit
+    answer["time"] = float(int((time.monotonic() - began) * 1000))
+    answer.update({"results": results, "startIndex": 0, "totalResults": len(results)})
+    return Answer.json(answer)
+
+
+async def _selection(uids: Uids, metric: str, pairs: Pairs) -> tuple[Selection, list[set[str]]]:
+    """Return what to select, and sets of values of which a series must have one under any tag name.
+
+    Raises:
+        TsdbError: 404, a name without id.
+    """
+    stored_metric = ""
+    if metric and metric != ANY:
+        stored_metric = await _stored(uids, "metric", metric)
+    values: dict[str, set[str]] = {}
+    anywhere: set[str] = set()
+    for name, value in pairs:
+        wanted = None if value in (None, ANY) else await _stored(uids, "tagv", value or "")
+        if name in (None, ANY):
+            anywhere |= {wanted} if wanted is not None else set()
+            continue
+        group = values.setdefault(await _stored(uids, "tagk", name or ""), set())
+        if wanted is not None:
+            group.add(wanted)
+    filters = tuple(
+        TagFilter(name, frozenset(wanted)) if wanted else TagFilter(name, test=lambda _: True)
+        for name, wanted in values.items()
+    )
+    return Selection(uids.domain, stored_metric, filters), [anywhere] if anywhere else []
+
+
+async def _stored(uids: Uids, kind: UidKind, name: str) -> str:
+    if await uids.find(kind, name) is None:
+        details = NoSuchName(ERROR_KINDS[kind], name).message
+        raise TsdbError("Unable to resolve one or more UIDs", 404, details)
+    return uids.stored_name(kind, name)
+
+
+def _has_any(series: Series, values: set[str]) -> bool:
+    return any(value in values for _, value in series.tags)
+
+
+def _result(uids: Uids, series: Series) -> dict[str, Any]:
+    shown = uids.wire_series(series)
+    tags = dict(shown.tags)
+    names = java_order(tags)
+    return {"tsuid": uids.tsuid(series), "metric": shown.metric, "tags": {name: tags[name] for name in names}}

@@ -1,0 +1,93 @@
+"""`/api/stats` and what is below it. Source: suite endpoints (stats_*)."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+import threading
+from typing import Any
+
+from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
+from amondawa.protocols.opentsdb.errors import endpoint_not_found
+
+PREFIX = "tsd."
+
+
+async def stats(call: Call) -> Answer:
+    """Answer statistics: as a list of points, or as text lines outside /api."""
+    call.allow("GET", "POST")
+    words = call.path.split("/")
+    below = words[2].lower() if words[0] == "api" and len(words) > 2 else ""
+    if below:
+        handler = _BELOW.get(below)
+        if handler is None:
+            raise endpoint_not_found()
+        return await handler(call)
+    points = statistics(call)
+    if words[0] == "api" or "json" in call.params:
+        return Answer.json(points)
+    return Answer.text("".join(map(_line, points)))
+
+
+def statistics(call: Call) -> list[dict[str, Any]]:
+    """Return the gateway's counters and gauges as points of now (seconds)."""
+    gateway = call.scope.gateway
+    now_s = gateway.now_ms // 1000
+    return [
+        {"metric": PREFIX + name, "timestamp": now_s, "value": _number(value), "tags": {"domain": call.domain}}
+        for name, value in sorted(gateway.statistics().items())
+    ]
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _line(point: dict[str, Any]) -> str:
+    tags = "".join(f" {name}={value}" for name, value in point["tags"].items())
+    return f"{point['metric']} {point['timestamp']} {point['value']}{tags}\n"
+
+
+async def _runtime(call: Call) -> Answer:
+    """Describe the process, under the names that the original uses for its virtual machine."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    collections = [one["collections"] for one in gc.get_stats()]
+    return Answer.json(
+        {
+            "os": {"systemLoadAverage": os.getloadavg()[0]},
+            "gc": {f"generation{at}": {"collectionCount": count} for at, count in enumerate(collections)},
+            "runtime": {"vmName": sys.implementation.name, "vmVersion": sys.version.split()[0]},
+            "memory": {"heapMemoryUsage": {"used": usage.ru_maxrss * 1024}},
+            "pools": {},
+        }
+    )
+
+
+async def _threads(call: Call) -> Answer:
+    """List the threads of the process."""
+    return Answer.json(
+        [
+            {"name": one.name, "threadID": one.ident, "state": "RUNNABLE" if one.is_alive() else "TERMINATED"}
+            for one in threading.enumerate()
+        ]
+    )
+
+
+async def _queries(call: Call) -> Answer:
+    """List the queries in flight; finished ones are not kept."""
+    return Answer.json({"running": call.scope.gateway.running_queries(), "completed": []})
+
+
+async def _regions(call: Call) -> Answer:
+    """There are no region servers to list."""
+    return Answer.json([])
+
+
+_BELOW: dict[str, Handler] = {
+    "jvm": _runtime,
+    "threads": _threads,
+    "query": _queries,
+    "region_clients": _regions,
+}

@@ -1,0 +1,146 @@
+"""`/api/uid/…`: giving ids to names and renaming them; the way to meta data. Source: suite uid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amondawa.errors import BadRequest
+from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
+from amondawa.protocols.opentsdb.errors import TsdbError, bad_json
+from amondawa.protocols.opentsdb.names import check_metric
+from amondawa.protocols.opentsdb.numbers_text import java_bytes
+from amondawa.protocols.opentsdb.uid import ERROR_KINDS, KINDS, UidKind, Uids, uid_bytes, uid_text, uids_of
+from amondawa.protocols.opentsdb.uid_meta import tsmeta, uidmeta
+
+NOTHING_TO_RENAME = "Missing necessary values to rename UID"
+
+
+async def uid(call: Call) -> Answer:
+    """Lead a request to its endpoint."""
+    words = call.path.split("/")
+    handler = _ENDPOINTS.get(words[2].lower()) if len(words) > 2 else None
+    if handler is None:
+        raise TsdbError("Other UID endpoints have not been implemented yet", 501)
+    return await handler(call)
+
+
+def kind_of(name: str) -> UidKind | None:
+    """Return the kind that a request's field names, in any case."""
+    return next((kind for kind in KINDS if kind == name.lower()), None)
+
+
+async def assign(call: Call) -> Answer:
+    """Give ids to names; each name is its own success or failure."""
+    call.allow("GET", "POST")
+    wanted = await _wanted(call)
+    if not wanted:
+        raise TsdbError("Missing values to assign UIDs")
+    uids = await uids_of(call.scope, call.domain)
+    answer: dict[str, dict[str, str]] = {}
+    failed = False
+    for kind, names in wanted.items():
+        given: dict[str, str] = {}
+        errors: dict[str, str] = {}
+        for name in names:
+            try:
+                given[name] = await _assign(uids, kind, name)
+            except BadRequest as error:
+                errors[name] = error.message
+        answer[kind] = dict(sorted(given.items()))
+        if errors:
+            failed = True
+            answer[f"{kind}_errors"] = dict(sorted(errors.items()))
+    await uids.flush()
+    return Answer.json(answer, 400 if failed else 200)
+
+
+async def _wanted(call: Call) -> dict[str, list[str]]:
+    if call.method == "GET":
+        given = {kind: call.params.get(kind) for kind in KINDS}
+        return {kind: names.rstrip(",").split(",") for kind, names in given.items() if names}
+    body = await call.json()
+    if not isinstance(body, dict):
+        raise bad_json()
+    for names in body.values():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise bad_json()
+    return body
+
+
+async def _assign(uids: Uids, kind_name: str, name: str) -> str:
+    """Give an id to a name; return its text.
+
+    Raises:
+        BadRequest: with the original's text.
+    """
+    check_name(kind_name, name)
+    kind = kind_of(kind_name)
+    if kind is None:
+        raise BadRequest("Unknown type name")
+    known = await uids.find(kind, name)
+    if known is not None:
+        raise BadRequest(f"Name already exists with UID: {uid_text(known)}")
+    return uid_text(uids.assign(kind, name))
+
+
+def check_name(what: str, name: str) -> None:
+    """Check a name that is called by the request's own word for it.
+
+    Raises:
+        BadRequest: `Invalid <what> ("x!"): illegal character: !`.
+    """
+    try:
+        check_metric(name)
+    except BadRequest as error:
+        raise BadRequest(error.message.replace("Invalid metric name", f"Invalid {what}", 1)) from error
+
+
+async def rename(call: Call) -> Answer:
+    """Give an id another name; the points that were written under the old one answer to the new one."""
+    if call.method not in ("GET", "POST"):
+        raise TsdbError("Method not allowed", 405, f"The HTTP method[{call.method}] is not permitted for this endpoint")
+    fields = await _rename_fields(call)
+    new = fields.get("name")
+    kind = next((kind for kind in KINDS if fields.get(kind)), None)
+    if not new or kind is None:
+        raise TsdbError(NOTHING_TO_RENAME)
+    uids = await uids_of(call.scope, call.domain)
+    try:
+        await _rename(uids, kind, fields[kind], new)
+    except BadRequest as error:
+        return Answer.json({"result": "false", "error": error.message}, 400)
+    await uids.flush()
+    return Answer.json({"result": "true"})
+
+
+async def _rename_fields(call: Call) -> dict[str, str]:
+    words: tuple[str, ...] = (*KINDS, "name")
+    if call.method == "GET":
+        given: dict[str, Any] = {word: call.params.get(word) for word in words}
+    else:
+        given = await call.json()
+        if not isinstance(given, dict):
+            raise bad_json()
+    return {word: str(given[word]) for word in words if given.get(word)}
+
+
+async def _rename(uids: Uids, kind: UidKind, old: str, new: str) -> None:
+    """Rename.
+
+    Raises:
+        BadRequest: the old name is unknown, or the new one is not right or in use.
+    """
+    check_name(kind, old)
+    check_name(kind, new)
+    known = await uids.find(kind, old)
+    if known is None:
+        raise BadRequest(f'Name("{old}") does not exist')
+    taken = await uids.find(kind, new)
+    if taken is not None:
+        where = f"UniqueId(tsdb-uid, {ERROR_KINDS[kind]}, 3)"
+        shown = java_bytes(uid_bytes(taken))
+        raise BadRequest(f'When trying rename("{old}", "{new}") on {where}: new name already assigned ID={shown}')
+    uids.rename(kind, known, new)
+
+
+_ENDPOINTS: dict[str, Handler] = {"assign": assign, "rename": rename, "uidmeta": uidmeta, "tsmeta": tsmeta}

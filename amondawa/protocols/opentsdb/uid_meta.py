@@ -1,0 +1,314 @@
+"""`/api/uid/uidmeta` and `/api/uid/tsmeta`: what people write about names and series. Source: suites uid, tsuid.
+
+Only what was written is kept (a document a name or series); everything else is read from the ids and the index.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection, TagFilter
+from amondawa.model.result import Result
+from amondawa.model.series import Series
+from amondawa.protocols.opentsdb.calls import NO_CONTENT, NOT_MODIFIED, Answer, Call
+from amondawa.protocols.opentsdb.errors import (
+    NoSuchId,
+    NoSuchName,
+    TsdbError,
+    bad_json,
+    method_not_allowed,
+    missing_parameter,
+)
+from amondawa.protocols.opentsdb.metric_tags import parse_exact
+from amondawa.protocols.opentsdb.schemas import TsMetaBody, UidMetaBody, load
+from amondawa.protocols.opentsdb.uid import ERROR_KINDS, KINDS, UidKind, Uids, no_such_id, parse_uids, uid_text, uids_of
+
+UID_COLLECTION = "opentsdb.meta.uid"
+SERIES_COLLECTION = "opentsdb.meta.series"
+NO_UID = "Could not find the requested UID"
+NO_SERIES = "Could not find Timeseries meta data"
+NO_NAME = "Unable to find one of the UIDs"
+TO_CREATE = 'Could not find TSMeta, specify "create=true" to create a new one.'
+
+Fields = dict[str, Any]
+
+_UID_FIELDS: Fields = {"description": "", "notes": "", "created": 0, "custom": None, "displayName": ""}
+_SERIES_FIELDS: Fields = {
+    "description": "",
+    "notes": "",
+    "created": 0,
+    "custom": None,
+    "units": "",
+    "retention": 0,
+    "max": math.nan,
+    "min": math.nan,
+    "displayName": "",
+    "dataType": "",
+}
+
+
+def _changes(given: Fields, defaults: Fields) -> Fields:
+    """Return the given fields that say something: not null, not what a field holds when nothing was said."""
+    return {name: given[name] for name in defaults if _says(given.get(name), defaults[name])}
+
+
+def _says(value: Any, default: Any) -> bool:
+    return value is not None and value != default and not (isinstance(value, float) and math.isnan(value))
+
+
+async def _written(call: Call, collection: str, key: str) -> Fields:
+    """Return what was written about something; empty when nothing was."""
+    value = await call.scope.gateway.get_document(call.domain, collection, key)
+    return {} if value is None else orjson.loads(value)
+
+
+async def _write(call: Call, collection: str, key: str, changes: Fields) -> None:
+    """Write changes over what was written before, or (PUT) in place of it."""
+    before = {} if call.api_method == "PUT" else await _written(call, collection, key)
+    await call.scope.gateway.put_document(call.domain, collection, key, orjson.dumps({**before, **changes}))
+
+
+# names ------------------------------------------------------------------------------------------------------------
+
+
+def parse_kind(name: str) -> UidKind:
+    """Read the kind of a name.
+
+    Raises:
+        TsdbError: 500 `Invalid type requested`.
+    """
+    lower = name.lower()
+    if lower in ("metric", "metrics"):
+        return "metric"
+    for kind in KINDS:
+        if kind == lower:
+            return kind
+    raise TsdbError(f"Invalid type requested: {name}", 500)
+
+
+def _parse_uid(text: str) -> int:
+    ids = parse_uids(text)
+    if ids is None or len(ids) != 1:
+        raise TsdbError(f'For input string: "{text}"', 500)
+    return ids[0]
+
+
+async def uidmeta(call: Call) -> Answer:
+    """Read, write or forget what was written about a name."""
+    method = call.api_method
+    uids = await uids_of(call.scope, call.domain)
+    if method == "GET":
+        text = call.params.required("uid")
+        kind = parse_kind(call.params.required("type"))
+        return Answer.json(await uid_description(call, uids, kind, _known(uids, kind, _parse_uid(text))))
+    if method not in ("POST", "PUT", "DELETE"):
+        raise method_not_allowed(method)
+    given = await _uid_given(call)
+    kind, uid = _uid_place(given, method)
+    key = f"{kind}/{uid_text(uid)}"
+    if method == "DELETE":
+        await call.scope.gateway.delete_document(call.domain, UID_COLLECTION, key)
+        return NO_CONTENT
+    changes = _changes(given, _UID_FIELDS)
+    if not changes:
+        return NOT_MODIFIED
+    _known(uids, kind, uid)
+    await _write(call, UID_COLLECTION, key, changes)
+    return Answer.json(await uid_description(call, uids, kind, uid))
+
+
+def _uid_place(given: Fields, method: str) -> tuple[UidKind, int]:
+    missing = "Missing UID" if not given.get("uid") else "Missing type" if not given.get("type") else ""
+    if missing:
+        message = "Unable to delete UIDMeta information" if method == "DELETE" else missing
+        raise TsdbError(message, 400, missing)
+    try:
+        return parse_kind(given["type"]), _parse_uid(given["uid"])
+    except TsdbError as error:
+        raise bad_json() from error
+
+
+async def _uid_given(call: Call) -> Fields:
+    if await call.read():
+        return load(UidMetaBody, await call.json())
+    params = call.params
+    given: Fields = {"uid": params.required("uid"), "type": params.required("type")}
+    given.update({name: params.get(name) for name in ("description", "notes")})
+    given["displayName"] = params.get("display_name")
+    return given
+
+
+def _known(uids: Uids, kind: UidKind, uid: int) -> int:
+    """Return the id.
+
+    Raises:
+        TsdbError: 404, no name has it.
+    """
+    if uids.name_of(kind, uid) is None:
+        raise TsdbError(NO_UID, 404, no_such_id(kind, uid).message)
+    return uid
+
+
+async def uid_description(call: Call, uids: Uids, kind: UidKind, uid: int) -> Fields:
+    """Return what is known about a name, as clients see it."""
+    written = await _written(call, UID_COLLECTION, f"{kind}/{uid_text(uid)}")
+    about = {**_UID_FIELDS, "created": uids.created_s(kind, uid), **written}
+    return {"uid": uid_text(uid), "type": kind.upper(), "name": uids.name_of(kind, uid), **about}
+
+
+# series -----------------------------------------------------------------------------------------------------------
+
+
+async def tsmeta(call: Call) -> Answer:
+    """Read, write or forget what was written about a series."""
+    method = call.api_method
+    uids = await uids_of(call.scope, call.domain)
+    if method == "GET":
+        return await _read_series(call, uids)
+    if method not in ("POST", "PUT", "DELETE"):
+        raise method_not_allowed(method)
+    given = await _series_given(call)
+    if method == "DELETE":
+        if not given.get("tsuid"):
+            raise missing_parameter("tsuid")
+        await call.scope.gateway.delete_document(call.domain, SERIES_COLLECTION, given["tsuid"].upper())
+        return NO_CONTENT
+    series = await _series_to_write(call, uids, given)
+    changes = _changes(given, _SERIES_FIELDS)
+    if not changes:
+        return NOT_MODIFIED
+    await _write(call, SERIES_COLLECTION, uids.tsuid(series), changes)
+    return Answer.json(await _series_description(call, uids, series, *await _counts(call, series)))
+
+
+async def _series_given(call: Call) -> Fields:
+    if await call.read():
+        return load(TsMetaBody, await call.json())
+    params = call.params
+    given: Fields = {name: params.get(name) for name in ("tsuid", "description", "notes", "units")}
+    given.update({"displayName": params.get("display_name"), "dataType": params.get("data_type")})
+    return given
+
+
+async def _series_to_write(call: Call, uids: Uids, given: Fields) -> Series:
+    """Return the series that is to be described.
+
+    Raises:
+        TsdbError: 400, it is not named or has no points; 404, a name is unknown; 500, no such TSUID (as in the original).
+    """
+    if given.get("tsuid"):
+        try:
+            return uids.series_of_tsuid(given["tsuid"])
+        except NoSuchId as error:
+            raise TsdbError(error.message, 500) from error
+    metric, tags = parse_exact(call.params.required("m"))
+    await _resolve(uids, metric, tags)
+    stored_tags = {uids.stored_name("tagk", name): uids.stored_name("tagv", value) for name, value in tags.items()}
+    series = Series.of(call.domain, uids.stored_name("metric", metric), stored_tags)
+    if call.params.get("create") != "true" and not await has_points(call, series):
+        raise TsdbError(TO_CREATE)
+    return series
+
+
+async def _read_series(call: Call, uids: Uids) -> Answer:
+    tsuid = call.params.get("tsuid")
+    if tsuid is None:
+        return await _read_many(call, uids)
+    try:
+        series = uids.series_of_tsuid(tsuid)
+    except NoSuchId as error:
+        raise TsdbError(NO_SERIES, 404) from error
+    count, last_s = await _counts(call, series)
+    if not count and not await _written(call, SERIES_COLLECTION, uids.tsuid(series)):
+        raise TsdbError(NO_SERIES, 404)
+    return Answer.json(await _series_description(call, uids, series, count, last_s))
+
+
+async def _read_many(call: Call, uids: Uids) -> Answer:
+    metric, tags = parse_exact(call.params.required("m"))
+    try:
+        await _resolve(uids, metric, tags)
+    except NoSuchName as error:
+        raise TsdbError(NO_NAME, 404, error.message) from error
+    filters = tuple(
+        TagFilter(uids.stored_name("tagk", name), frozenset([uids.stored_name("tagv", value)]))
+        for name, value in tags.items()
+    )
+    selection = Selection(call.domain, uids.stored_name("metric", metric), filters)
+    counted = await call.scope.gateway.query([_everything(selection)], _count_series, "tsmeta")
+    counted.sort(key=lambda one: uids.series_ids(one[0]))
+    found = [await _series_description(call, uids, *one) for one in counted]
+    await uids.flush()
+    return Answer.json(found)
+
+
+async def _resolve(uids: Uids, metric: str, tags: dict[str, str]) -> None:
+    """Check that every name has an id.
+
+    Raises:
+        NoSuchName: the first that has none.
+    """
+    names: list[tuple[UidKind, str]] = [("metric", metric)]
+    for name, value in tags.items():
+        names += [("tagk", name), ("tagv", value)]
+    for kind, one in names:
+        if await uids.find(kind, one) is None:
+            raise NoSuchName(ERROR_KINDS[kind], one)
+
+
+def exactly(series: Series) -> Selection:
+    """Return the selection of one series."""
+    filters = tuple(TagFilter(name, frozenset([value])) for name, value in series.tags)
+    return Selection(series.domain, series.metric, filters, frozenset(name for name, _ in series.tags))
+
+
+async def has_points(call: Call, series: Series) -> bool:
+    """Say whether a series has points, by the index alone."""
+    return bool(await call.scope.gateway.find_series(exactly(series), MIN_TIME_MS, MAX_TIME_MS))
+
+
+def _everything(selection: Selection) -> Query:
+    return Query(selection, MIN_TIME_MS, MAX_TIME_MS)
+
+
+def _count_series(results: list[Result]) -> list[tuple[Series, int, int]]:
+    """Return each series with its number of points and the time of the last one in seconds."""
+    return [
+        (frame.members[0], len(frame.points), int(frame.points.times_ms[-1]) // 1000)
+        for frame in results[0].frames
+        if len(frame.points)
+    ]
+
+
+async def _counts(call: Call, series: Series) -> tuple[int, int]:
+    """Return how many points a series has, and when the last one is, in seconds; zeros when it has none."""
+    counted = await call.scope.gateway.query([_everything(exactly(series))], _count_series, "tsmeta")
+    return counted[0][1:] if counted else (0, 0)
+
+
+async def _series_description(call: Call, uids: Uids, series: Series, count: int, last_s: int) -> Fields:
+    """Return what is known about a series, as clients see it."""
+    tsuid = uids.tsuid(series)
+    written = await _written(call, SERIES_COLLECTION, tsuid)
+    metric, pairs = uids.series_ids(series)
+    tags = []
+    for name, value in pairs:
+        tags += [await uid_description(call, uids, "tagk", name), await uid_description(call, uids, "tagv", value)]
+    about = {**_SERIES_FIELDS, "created": _created_s(uids, metric, pairs), **written}
+    if about["custom"] is None:
+        del about["custom"]
+    for bound in ("max", "min"):
+        about[bound] = "NaN" if math.isnan(about[bound]) else about[bound]
+    shown = {"tsuid": tsuid, "metric": await uid_description(call, uids, "metric", metric), "tags": tags, **about}
+    return {**shown, "lastReceived": last_s, "totalDatapoints": count}
+
+
+def _created_s(uids: Uids, metric: int, pairs: list[tuple[int, int]]) -> int:
+    """Return when the youngest name of a series got its id: the series can't be older."""
+    times_s = [uids.created_s("metric", metric)]
+    for name, value in pairs:
+        times_s += [uids.created_s("tagk", name), uids.created_s("tagv", value)]
+    return max(times_s)
