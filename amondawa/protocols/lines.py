@@ -110,12 +110,13 @@ class LineReader:
 
     Args:
         dialect: decides about the lines that are not certain.
+        table: the fast reader; None = a new one.
     """
 
-    def __init__(self, dialect: LineDialect) -> None:
+    def __init__(self, dialect: LineDialect, table: Table | None = None) -> None:
         self.dialect = dialect
         self.counters = dialect.counters
-        self._table = Table(dialect.rules)
+        self._table = Table(dialect.rules) if table is None else table
         self._names_version = dialect.names_version
 
     def read(self, data: bytes) -> Block:
