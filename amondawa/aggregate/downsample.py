@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from amondawa.model.points import Float64s, Int64s, Points
 from amondawa.model.query import Clock
 from amondawa.model.result import Frame
 from amondawa.model.timespan import UTC_ZONE, Span, Unit, Zone
+
+_BATCH_POINTS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +85,42 @@ class RangeStage(ABC):
 class _OrderBlind(RangeStage):
     """A reduction that need not see a bucket's points in order, so that streams need not be merged for it."""
 
+    reduction: ClassVar[Reduction | None] = None
+    """what to do with the values; None = they do not matter"""
+
+    @abstractmethod
+    def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
+        """Return the results, one a bucket, from their times, reduced values and numbers of points."""
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one result a run."""
+        stamps = self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets)
+        return self.finish(stamps, self._run_values([points], runs), runs.lengths)
+
+    def _run_values(self, parts: list[Points], runs: Runs) -> Float64s:
+        """Return one value a run of the streams laid end to end, float64[m]."""
+        if self.reduction is None:
+            return np.zeros(len(runs.firsts))
+        values = parts[0].numbers() if len(parts) == 1 else np.concatenate([part.numbers() for part in parts])
+        return self.reduction.run(values, runs.firsts)
+
     def _reduce(self, frame: Frame, origin_ms: int) -> Frame:
         if len(frame.parts) == 1 or not _lie_side_by_side(frame.parts, origin_ms):
             return RangeStage._reduce(self, frame, origin_ms)
         buckets = origin_buckets(origin_ms, self.sampling, self.zone)
-        parts = [part for part in frame.parts if len(part)]
-        times = np.concatenate([part.times_ms for part in parts])
-        runs = cut_unmerged(times, buckets)
-        places = place(runs.numbers)
-        stamps = self.stamps(places.earliest(times[runs.firsts]), places.numbers, buckets)
-        return frame.with_points(self.join(parts, runs, places.of_run, len(places.numbers), stamps))
+        partials = [self._partial(parts, buckets) for parts in _batches(frame.parts)]
+        numbers, first_times, lengths, values = (np.concatenate(column) for column in zip(*partials, strict=True))
+        places = place(numbers)
+        if self.reduction is not None:
+            values = self.reduction.join(values, places.of_run, len(places.numbers))
+        stamps = self.stamps(places.earliest(first_times), places.numbers, buckets)
+        return frame.with_points(self.finish(stamps, values, places.total(lengths)))
 
-    @abstractmethod
-    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
-        """Return the results of several streams laid end to end; `places` says where each run's bucket stands."""
+    def _partial(self, parts: list[Points], buckets: Buckets) -> tuple[Int64s, Int64s, Int64s, Float64s]:
+        """Return bucket number, first time, length and value of each run of some streams laid end to end."""
+        times = parts[0].times_ms if len(parts) == 1 else np.concatenate([part.times_ms for part in parts])
+        runs = cut_unmerged(times, buckets)
+        return runs.numbers, times[runs.firsts], runs.lengths, self._run_values(parts, runs)
 
 
 def _lie_side_by_side(parts: tuple[Points, ...], origin_ms: int) -> bool:
@@ -103,25 +128,28 @@ def _lie_side_by_side(parts: tuple[Points, ...], origin_ms: int) -> bool:
     return all(len(part) == 0 or (part.times_ms[0] >= origin_ms and ascends(part.times_ms)) for part in parts)
 
 
-def _numbers_of(parts: list[Points]) -> Float64s:
-    return np.concatenate([part.numbers() for part in parts])
+def _batches(parts: tuple[Points, ...]) -> Iterator[list[Points]]:
+    """Yield streams together until they have points enough to be worth a call, few enough to stay in the cache."""
+    batch: list[Points] = []
+    room = _BATCH_POINTS
+    for part in parts:
+        if len(part):
+            batch.append(part)
+            room -= len(part)
+        if room <= 0:
+            yield batch
+            batch, room = [], _BATCH_POINTS
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True, slots=True)
-class _Reduced(_OrderBlind):
-    """One reduction of the values, as doubles."""
+class _Doubles(_OrderBlind):
+    """A reduction whose values are the results."""
 
-    reduction: ClassVar[Reduction]
-
-    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
-        """Return one double a run."""
-        stamps = self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets)
-        return Points.doubles(stamps, self.reduction.run(points.numbers(), runs.firsts))
-
-    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+    def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
         """Return one double a bucket."""
-        values = self.reduction.run(_numbers_of(parts), runs.firsts)
-        return Points.doubles(stamps_ms, self.reduction.join(values, places, width))
+        return Points.doubles(stamps_ms, values)
 
 
 @AGGREGATORS.register("avg")
@@ -129,39 +157,35 @@ class _Reduced(_OrderBlind):
 class Average(_OrderBlind):
     """The mean of each bucket, a double."""
 
-    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
-        """Return one mean a run."""
-        stamps = self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets)
-        return Points.doubles(stamps, SUM.run(points.numbers(), runs.firsts) / runs.lengths)
+    reduction: ClassVar[Reduction | None] = SUM
 
-    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+    def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
         """Return one mean a bucket."""
-        sums = SUM.join(SUM.run(_numbers_of(parts), runs.firsts), places, width)
-        return Points.doubles(stamps_ms, sums / np.bincount(places, weights=runs.lengths, minlength=width))
+        return Points.doubles(stamps_ms, values / lengths)
 
 
 @AGGREGATORS.register("sum")
 @dataclass(frozen=True, slots=True)
-class Sum(_Reduced):
+class Sum(_Doubles):
     """The sum of each bucket, a double."""
 
-    reduction: ClassVar[Reduction] = SUM
+    reduction: ClassVar[Reduction | None] = SUM
 
 
 @AGGREGATORS.register("min")
 @dataclass(frozen=True, slots=True)
-class Minimum(_Reduced):
+class Minimum(_Doubles):
     """The smallest value of each bucket, a double."""
 
-    reduction: ClassVar[Reduction] = MIN
+    reduction: ClassVar[Reduction | None] = MIN
 
 
 @AGGREGATORS.register("max")
 @dataclass(frozen=True, slots=True)
-class Maximum(_Reduced):
+class Maximum(_Doubles):
     """The largest value of each bucket, a double."""
 
-    reduction: ClassVar[Reduction] = MAX
+    reduction: ClassVar[Reduction | None] = MAX
 
 
 @AGGREGATORS.register("count")
@@ -171,14 +195,9 @@ class Count(_OrderBlind):
 
     numbers_only: ClassVar[bool] = False
 
-    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
-        """Return one count a run."""
-        return Points.longs(self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets), runs.lengths)
-
-    def join(self, parts: list[Points], runs: Runs, places: Int64s, width: int, stamps_ms: Int64s) -> Points:
+    def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
         """Return one count a bucket."""
-        counts = np.bincount(places, weights=runs.lengths, minlength=width)
-        return Points.longs(stamps_ms, counts.astype(np.int64))
+        return Points.longs(stamps_ms, lengths)
 
 
 @AGGREGATORS.register("first")

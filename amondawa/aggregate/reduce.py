@@ -90,6 +90,8 @@ class Places:
 
 def by_length(lengths: Int64s) -> list[Indexes]:
     """Return the indexes of the runs of each length, shortest first: runs of one length are the rows of a matrix."""
+    if len(lengths) == 0:
+        return []
     order = np.argsort(lengths, kind="stable")
     changes = np.flatnonzero(np.diff(lengths[order])) + 1
     return np.split(order, changes)
