@@ -40,6 +40,7 @@ def scale_decimals(values: Float64s) -> tuple[int, Int64s] | None:
             if decimals is None:
                 return None
             scaled = np.rint(values * _POWERS[decimals])
+            scaled += 0.0  # turns -0.0, which no integer is, into 0.0
             if not max(float(scaled.max()), -float(scaled.min())) <= _EXACT:
                 return None
             different = (scaled / _POWERS[decimals]).view(np.int64) != bits

@@ -26,6 +26,7 @@ class SegmentFiles:
         self._pool = pool
         self._lock = threading.Lock()
         self._files: dict[int, DatabaseFile] = {}
+        self._used: set[int] = set()
 
     def open(self) -> None:
         """Find the segments on disk; those whose first entry never became durable are removed."""
@@ -37,18 +38,20 @@ class SegmentFiles:
             file = self._file(int(path.stem))
             with file.read() as connection:
                 used = connection.execute("SELECT EXISTS (SELECT 1 FROM entries)").fetchone()[0]
-            if not used:
+            if used:
+                self._used.add(int(path.stem))
+            else:
                 self.drop(int(path.stem))
 
     def append(self, segment: int, sequence: int, payload: bytes) -> None:
         """Write an entry; durable on return."""
         with self._file(segment).write() as connection:
             connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?)", (sequence, payload))
+        self._used.add(segment)
 
     def segments(self) -> list[int]:
-        """Return the segments, ascending."""
-        with self._lock:
-            return sorted(self._files)
+        """Return the segments that hold entries, ascending."""
+        return sorted(self._used.copy())
 
     def read(self, segment: int) -> Iterator[bytes]:
         """Yield the payloads of a segment in order of sequence, none for a segment that does not exist."""
@@ -70,6 +73,7 @@ class SegmentFiles:
         """Remove a segment and its file."""
         with self._lock:
             file = self._files.pop(segment, None)
+            self._used.discard(segment)
         if file is not None:
             file.unlink()
 
@@ -78,6 +82,7 @@ class SegmentFiles:
         with self._lock:
             files = list(self._files.values())
             self._files.clear()
+            self._used.clear()
         for file in files:
             file.close()
 
