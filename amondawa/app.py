@@ -320,4 +320,6 @@ def curl_line(settings: Settings) -> str:
     ):
         if port:
             return f"curl http://{host}:{port}{path}"
-    return f"echo version | nc -q1 {host.strip('[]')} {settings.kairosdb_telnet_port}"
+    return (
+        f"bash -c 'exec 3<>/dev/tcp/{host.strip('[]')}/{settings.kairosdb_telnet_port}; echo version >&3; head -n1 <&3'"
+    )

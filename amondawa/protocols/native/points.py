@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import orjson
 
 from amondawa.errors import BadRequest
 from amondawa.model.points import Int32s, Int64s, Kind, UInt8s, WriteBatch, same_kind
@@ -113,8 +112,8 @@ def _fit_values(values: Sequence[Any], text_limit_bytes: int) -> bool:
 def _explained(body: bytes, text_limit_bytes: int) -> list[SeriesPoints]:
     """Read a body with the schema, which knows where and why it is wrong."""
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        data = msgspec.json.decode(body)  # which keeps whole numbers whole, however large
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
     if not isinstance(data, list):
         raise BadRequest("the body must be an array of series")

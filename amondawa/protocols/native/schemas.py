@@ -11,7 +11,7 @@ from amondawa.aggregate.aggregators import AGGREGATORS
 from amondawa.aggregate.combine import COMBINATIONS
 from amondawa.aggregate.downsample import RangeStage
 from amondawa.errors import BadRequest
-from amondawa.model.timespan import Span, Unit
+from amondawa.model.timespan import Span, Unit, find_zone
 from amondawa.protocols.native.errors import Invalid, with_values
 
 LONG_MIN: Final = -(2**63)
@@ -40,11 +40,17 @@ _ONE_OF = "must be one of {choices}"
 _LONG = validate.Range(LONG_MIN, LONG_MAX, error="must fit 64 bits")
 
 
+class _Plain(fields.Field[Any]):
+    """What the fields of our own making say when nothing, or null, is given."""
+
+    default_error_messages = _MISSING
+
+
 class Whole(fields.Integer):
     """A JSON integer; neither a float nor a text that looks like one."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(strict=True, error_messages={"invalid": "must be a whole number"}, **options)
+        super().__init__(strict=True, error_messages=_MISSING | {"invalid": "must be a whole number"}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
         if type(value) is not int:
@@ -52,7 +58,7 @@ class Whole(fields.Integer):
         return value
 
 
-class PointValue(fields.Field[Any]):
+class PointValue(_Plain):
     """A long, a double or a text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
@@ -62,7 +68,7 @@ class PointValue(fields.Field[Any]):
         return value
 
 
-class PointList(fields.Field[Any]):
+class PointList(_Plain):
     """[[ms, value], …]; what is wrong is told by the point's index."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
@@ -80,7 +86,7 @@ class PointList(fields.Field[Any]):
         return value
 
 
-class TagTexts(fields.Field[Any]):
+class TagTexts(_Plain):
     """{name: value}, both texts with at least one character."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
@@ -192,7 +198,7 @@ class SpanSchema(_Strict):
         return Span(data["value"], Unit.parse(data["unit"]))
 
 
-class TagFilters(fields.Field[Any]):
+class TagFilters(_Plain):
     """{name: value} or {name: [value, …]}; loads into {name: [value, …]}."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
@@ -244,6 +250,13 @@ class QuerySchema(_Strict):
         error_messages=_MISSING,
         validate=validate.Length(min=1, error="must not be empty"),
     )
+
+    @validates("time_zone")
+    def _known_zone(self, value: str, **_options: Any) -> None:
+        try:
+            find_zone(value)
+        except BadRequest as error:
+            raise ValidationError(error.message) from error
 
     @validates_schema
     def _has_a_start(self, data: Mapping[str, Any], **_options: Any) -> None:
