@@ -49,8 +49,8 @@ def stored_bytes(value: int | float) -> tuple[bytes, int]:
         with np.errstate(over="ignore"):
             single = np.float32(value)
         if float(single) == value:
-            return single.astype(">f4").tobytes(), 0x8 | 3
-        return np.float64(value).astype(">f8").tobytes(), 0x8 | 7
+            return np.array(value, ">f4").tobytes(), 0x8 | 3
+        return np.array(value, ">f8").tobytes(), 0x8 | 7
     for width in (1, 2, 4):
         if -(1 << (8 * width - 1)) <= value < 1 << (8 * width - 1):
             return value.to_bytes(width, "big", signed=True), width - 1
