@@ -21,6 +21,7 @@ import orjson
 from amondawa.model.series import Series, Tags
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.errors import NoSuchId
+from amondawa.protocols.opentsdb.javamap import java_order
 
 if TYPE_CHECKING:
     from amondawa.gateway import GatewayDoor
@@ -239,14 +240,19 @@ class Uids:
         """Give ids to the wire names of a new series; return its stored metric and tags (sorted by name).
 
         Called once a new series, before `gateway.resolve`. The names are durable after the next `flush`.
+        New names get their ids in the order in which the original meets them: that of a Java map of the tags.
         """
+        ordered = tuple(sorted(tags))
         self.id_of("metric", metric, create=True)
-        for name, value in tags:
-            self.id_of("tagk", name, create=True)
-            self.id_of("tagv", value, create=True)
+        names, values = self._tables["tagk"].ids, self._tables["tagv"].ids
+        if not all(name in names and value in values for name, value in ordered):
+            by_name = dict(ordered)
+            for name in java_order(by_name):
+                self.id_of("tagk", name, create=True)
+                self.id_of("tagv", by_name[name], create=True)
         if not self.renamed:
-            return metric, tuple(sorted(tags))
-        stored = ((self.stored_name("tagk", name), self.stored_name("tagv", value)) for name, value in tags)
+            return metric, ordered
+        stored = ((self.stored_name("tagk", name), self.stored_name("tagv", value)) for name, value in ordered)
         return self.stored_name("metric", metric), tuple(sorted(stored))
 
     def _stored_id(self, kind: UidKind, stored: str) -> int:
