@@ -143,11 +143,11 @@ def _tag_filter(name: str, values: list[str]) -> TagFilter:
 def _stages(metric: MetricRequest, zone: Zone, saved: list[Saved]) -> list[Stage]:
     group_tags = next((tuple(one.properties["tags"]) for one in metric.groupings if one.name == "tag"), None)
     stages: list[Stage] = [GroupSeries(metric.name, group_tags, metric.descending)]
-    if metric.limit:
-        stages.append(Limit(metric.limit))
     points = tuple(_grouping(one) for one in metric.groupings if one.name != "tag")
     if points:
         stages.append(GroupPoints(points))
+    if metric.limit:
+        stages.append(Limit(metric.limit))
     for piece in metric.aggregators:
         if piece.name == "save_as":
             stages.append(_save_as(piece.properties, group_tags or (), saved))

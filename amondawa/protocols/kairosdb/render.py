@@ -21,12 +21,15 @@ from amondawa.aggregate.merge import merged
 from amondawa.model.points import Float64s, Kind, Points
 from amondawa.model.result import Frame, Result
 from amondawa.model.series import Series
+from amondawa.protocols.kairosdb.java_hash import hash_order
 from amondawa.protocols.kairosdb.queries import MetricRequest
 
 _EXACT_TIME_MS = 2**53
 """Times beyond this do not pass through a double."""
 _ESCAPED = re.compile("[\u0080-\u009f\u2000-\u20ff]")
 """What KairosDB's writer escapes although it need not."""
+_NAME_SLOTS = 16
+_VALUE_SLOTS = 4
 _SMALLEST_E = 1e-300
 
 
@@ -46,31 +49,41 @@ def render_tags(found: Sequence[Sequence[Series]], metrics: Sequence[MetricReque
 
 
 def _render_metric(result: Result, metric: MetricRequest) -> bytes:
-    frames = b",".join(_render_frame(frame, metric.exclude_tags) for frame in result.frames)
+    hashed = any(one.name != "tag" for one in metric.groupings)
+    frames = b",".join(_render_frame(frame, metric.exclude_tags, hashed) for frame in result.frames)
     return b'{"sample_size":%d,"results":[%b]}' % (result.sample_size, frames)
 
 
-def _render_frame(frame: Frame, exclude_tags: bool) -> bytes:
+def _render_frame(frame: Frame, exclude_tags: bool, hashed: bool) -> bytes:
     pieces = [b'{"name":' + quote(frame.metric)]
     if frame.groups:
         pieces.append(b'"group_by":' + _escaped(orjson.dumps(_java(list(frame.groups)))))
     if not exclude_tags:
-        pieces.append(b'"tags":' + tags_json(frame.members))
+        pieces.append(b'"tags":' + tags_json(frame.members, hashed))
     pieces.append(b'"values":' + b"".join(values_json(merged(frame))) + b"}")
     return b",".join(pieces)
 
 
-def tags_json(members: Iterable[Series]) -> bytes:
-    """Render the tags of some series: names in order, each with its values in order."""
-    found: dict[str, set[str]] = {}
+def tags_json(members: Iterable[Series], hashed: bool = False) -> bytes:
+    """Render the tags of some series: names in order, each with its values in order.
+
+    Args:
+        members: the series.
+        hashed: the order of Java's hash tables instead of that of texts.
+    """
+    found: dict[str, dict[str, None]] = {}
     for series in members:
         for name, value in series.tags:
             values = found.get(name)
             if values is None:
-                found[name] = {value}
+                found[name] = {value: None}
             else:
-                values.add(value)
-    return _escaped(orjson.dumps({name: sorted(found[name]) for name in sorted(found)}))
+                values[value] = None
+    if hashed:
+        ordered = {name: hash_order(found[name], _VALUE_SLOTS) for name in hash_order(found, _NAME_SLOTS)}
+    else:
+        ordered = {name: sorted(found[name]) for name in sorted(found)}
+    return _escaped(orjson.dumps(ordered))
 
 
 def quote(text: str) -> bytes:
@@ -116,7 +129,7 @@ def values_json(points: Points) -> tuple[bytes, ...]:
     if bool(((points.kinds == Kind.TEXT) | (points.kinds == Kind.BLOB)).any()):
         pairs = [[time, _scalar(points, at)] for at, time in enumerate(times)]
         return (_escaped(orjson.dumps(pairs)),)
-    return b"[[", b"],[".join(b"%d,%b" % pair for pair in zip(times, _tokens(points), strict=True)), b"]]"
+    return b"[[", b"],[".join([b"%d,%b" % pair for pair in zip(times, _tokens(points), strict=True)]), b"]]"
 
 
 def _is_ordinary(doubles: Float64s) -> bool:
@@ -135,6 +148,8 @@ def _ordinary_json(points: Points, doubles: Float64s) -> bytes:
 def _tokens(points: Points) -> list[bytes]:
     """Print numbers and nulls one by one."""
     doubles = points.bits.view(np.float64).tolist()
+    if points.only(Kind.DOUBLE):
+        return [double_text(double) for double in doubles]
     longs = points.bits.tolist()
     kinds = points.kinds.tolist()
     return [
