@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -30,6 +30,8 @@ from amondawa.store.base import BlockStore
 from amondawa.store.blocks import BlockPlan
 
 T = TypeVar("T")
+Watcher = Callable[[WriteBatch], Awaitable[None]]
+"""What is shown every batch of points."""
 
 
 class GatewayDoor(Protocol):
@@ -54,6 +56,12 @@ class GatewayDoor(Protocol):
         Raises:
             Overloaded, StorageFull: nothing of the batch was kept; try again later.
             TooOld: some points are older than the history (index = the first one); the others were written.
+        """
+
+    def watch_writes(self, watcher: Watcher) -> Callable[[], None]:
+        """Have every batch shown to `watcher` once it is durable and before it is acknowledged; return what ends that.
+
+        The watcher must be quick and must not raise.
         """
 
     @property
@@ -173,6 +181,7 @@ class Gateway:
             now_ms=now_ms,
         )
         self._io = ThreadPoolExecutor(2, "documents")
+        self._watchers: tuple[Watcher, ...] = ()
 
     @classmethod
     async def start(cls, settings: Settings, store: BlockStore, now_ms: Callable[[], int] = wall_clock_ms) -> Gateway:
@@ -215,15 +224,15 @@ class Gateway:
         """Make a batch durable and visible."""
         oldest_s = self._blocks.plan.oldest_allowed_s(self._now_ms() // 1000)
         if oldest_s is None or not len(batch):
-            await self._writer.write(batch)
+            await self._write(batch)
             return
         old = batch.times_ms < oldest_s * 1000
         if not old.any():
-            await self._writer.write(batch)
+            await self._write(batch)
             return
         kept = ~old
         points = batch.points().take(kept)
-        await self._writer.write(
+        await self._write(
             WriteBatch(batch.refs[kept], points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
         )
         first = int(np.flatnonzero(old)[0])
@@ -231,6 +240,20 @@ class Gateway:
         raise TooOld(
             f"timestamp {time_ms} is older than the history that is kept", field="timestamp", index=first, value=time_ms
         )
+
+    async def _write(self, batch: WriteBatch) -> None:
+        await self._writer.write(batch)
+        for watcher in self._watchers:
+            await watcher(batch)
+
+    def watch_writes(self, watcher: Watcher) -> Callable[[], None]:
+        """Show every batch to `watcher` before it is acknowledged; return what ends that."""
+        self._watchers = (*self._watchers, watcher)
+
+        def end() -> None:
+            self._watchers = tuple(one for one in self._watchers if one is not watcher)
+
+        return end
 
     @property
     def congested(self) -> bool:
