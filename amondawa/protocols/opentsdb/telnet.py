@@ -14,6 +14,7 @@ from typing import cast
 from amondawa.errors import AmondawaError, BadRequest
 from amondawa.kernels.line_columns import ScanRules
 from amondawa.model.points import Kind
+from amondawa.model.series import sorted_tags
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.line_session import Session
 from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
@@ -48,7 +49,7 @@ class OpenTsdbDialect:
         self._gateway = scope.gateway
         self._domain = scope.settings.default_domain
         self._max_tags = scope.settings.opentsdb_max_tags
-        self._decoders = commands.histogram_decoders(scope.settings.opentsdb_histograms)
+        self._histograms = scope.settings.opentsdb_histograms
         self._uids: Uids | None = None
         self._drops = 0
         self._errors = commands.ErrorCounters()
@@ -59,7 +60,7 @@ class OpenTsdbDialect:
             "put": self._put,
             "rollup": self._rollup,
             "histogram": self._histogram,
-            "version": lambda words, line: commands.VERSION.encode(),
+            "version": lambda words, line: commands.version_text().encode(),
             "help": lambda words, line: commands.HELP.encode(),
             "stats": self._stats,
             "dropcaches": self._drop_caches,
@@ -126,14 +127,14 @@ class OpenTsdbDialect:
         return LinePoint(ref, time_in_ms(time), *value_bits(value), key=common_key(line))
 
     def _histogram(self, words: list[str], line: bytes) -> LinePoint:
-        read = commands.parse_histogram(words, self._decoders)
+        read = commands.parse_histogram(words, self._histograms)
         check_point(read.metric, read.time, 0, read.tags)
         ref = self._resolve(read.metric, read.tags)
-        return LinePoint(ref, time_in_ms(read.time), Kind.BLOB, 0, bytes((read.decoder_id,)) + read.raw)
+        return LinePoint(ref, time_in_ms(read.time), Kind.BLOB, 0, read.blob)
 
     def _resolve(self, metric: str, tags: dict[str, str]) -> int:
         check_series(metric, tags, self._max_tags)
-        stored_metric, stored_tags = cast(Uids, self._uids).register(metric, tags.items())
+        stored_metric, stored_tags = cast(Uids, self._uids).register(metric, sorted_tags(tags))
         return self._gateway.resolve(self._domain, stored_metric, stored_tags)
 
     def _rollup(self, words: list[str], line: bytes) -> Taken:

@@ -7,32 +7,37 @@ from __future__ import annotations
 
 import base64
 import binascii
-import struct
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amondawa.errors import BadRequest
 from amondawa.protocols.lines import LineCounters
+from amondawa.protocols.opentsdb.config import version_fields
+from amondawa.protocols.opentsdb.histogram import simple_histogram
+from amondawa.protocols.opentsdb.histogram_blob import decode_histogram, encode_histogram, simple_codec
 from amondawa.protocols.opentsdb.javamap import java_map_text
-from amondawa.protocols.opentsdb.numbers_text import NotANumber, parse_double
+from amondawa.protocols.opentsdb.numbers_text import NotANumber
 from amondawa.protocols.opentsdb.values import BadNumber, parse_time, parse_value
 
 HELP = "available commands: stats dropcaches version exit help put rollup histogram diediedie \n"
-VERSION = (
-    "net.opentsdb.tools 2.4.0 built at revision  (MINT)\n"
-    "Built on 2018/12/16 00:00:00 +0000 by amondawa@localhost:/opentsdb\n"
-)
 CACHES_DROPPED = "Caches dropped.\n"
 NOT_ALLOWED = "diediedie: not allowed\n"
 NO_ROLLUPS = "No rollup or aggregations were configured"
 NO_HISTOGRAMS = "Histogram storage has not been enabled. Check the 'tsd.core.histograms.config' configuration."
-SIMPLE_DECODER = "SimpleHistogramDecoder"
 
-_LONGS = struct.Struct(">ff")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 class Refused(BadRequest):
     """A histogram that was understood as a line but cannot be stored."""
+
+
+def version_text() -> str:
+    """Return the two lines of `version`."""
+    fields = version_fields()
+    built = f"net.opentsdb.tools {fields['version']} built at revision {fields['short_revision']} (MINT)"
+    return f"{built}\nBuilt on 1970/01/01 00:00:00 +0000 by {fields['user']}@{fields['host']}\n"
 
 
 def unknown_command(word: str) -> str:
@@ -107,125 +112,89 @@ class HistogramLine:
     Attributes:
         time: in seconds or milliseconds.
         tags: as parsed.
-        decoder_id: which decoder reads `raw`.
-        raw: the histogram's bytes behind the id, in that decoder's form.
+        blob: the histogram as it is stored.
     """
 
     metric: str
     time: int
     tags: dict[str, str]
-    decoder_id: int
-    raw: bytes
+    blob: bytes
 
 
-def histogram_decoders(setting: str) -> dict[int, str]:
-    """Return the configured decoders by id, from `ID:DECODER` pairs separated by commas; a bare name gets id 0."""
-    decoders = {}
-    for entry in filter(None, (part.strip() for part in setting.split(","))):
-        number, _, name = entry.rpartition(":")
-        decoders[int(number or 0)] = name
-    return decoders
-
-
-def parse_histogram(words: list[str], decoders: Mapping[int, str]) -> HistogramLine:
+def parse_histogram(words: list[str], setting: str) -> HistogramLine:
     """Read a histogram line: `histogram METRIC TIME [ID BASE64 | BUCKETS] TAGS`.
+
+    Args:
+        words: of the line.
+        setting: the configured decoders, see `Settings.opentsdb_histograms`.
 
     Raises:
         BadRequest: the line is wrong.
         Refused: only the histogram itself is.
     """
-    if not decoders:
+    codec = simple_codec(setting)
+    if codec is None:
         raise BadRequest(NO_HISTOGRAMS)
     need_words(words, 4, 5)
     need_metric(words[1])
     time = parse_time(words[2])
-    decoder_id = _decoder_id(words[3])
-    text = words[3] if decoder_id is None else words[4]
+    given_codec = _codec_id(words[3])
+    text = words[3] if given_codec is None else words[4]
     if not text:
         raise BadRequest("empty histogram value", field="value")
-    tags = parse_tags(words[4 if decoder_id is None else 5 :])
-    if decoder_id is not None:
-        if decoder_id not in decoders:
-            raise Refused(f"No codec found for the given id: {decoder_id}")
-        return HistogramLine(words[1], time, tags, decoder_id, _decode_base64(text))
-    simple = next((number for number, name in decoders.items() if name.endswith(SIMPLE_DECODER)), None)
-    if simple is None:
-        raise BadRequest(f"No codec found for the given type: {SIMPLE_DECODER}")
-    return HistogramLine(words[1], time, tags, simple, encode_buckets(text))
+    tags = parse_tags(words[4 if given_codec is None else 5 :])
+    if given_codec is None:
+        blob = encode_buckets(text, codec)
+    elif given_codec == codec:
+        blob = _decode_base64(text, codec)
+    else:
+        raise Refused(f"No codec found mapped to ID {given_codec}")
+    return HistogramLine(words[1], time, tags, blob)
 
 
-def _decoder_id(word: str) -> int | None:
-    digits = word[1:] if word[:1] in ("+", "-") else word
-    if digits.isascii() and digits.isdigit() and len(digits) <= 10 and -(2**31) <= int(word) < 2**31:
-        return int(word)
-    return None
+def _codec_id(word: str) -> int | None:
+    """Return a decoder's id, or None when the word is a histogram itself."""
+    return int(word) if _INTEGER.fullmatch(word) and -(2**31) <= int(word) < 2**31 else None
 
 
-def _decode_base64(text: str) -> bytes:
+def _decode_base64(text: str, codec: int) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Refused(f"histogram value is no base64: {error}", value=text) from None
+        blob = bytes((codec,)) + base64.b64decode(text, validate=True)
+        decode_histogram(blob)
+    except (binascii.Error, ValueError, BadRequest) as error:
+        raise Refused(str(error), value=text) from None
+    return blob
 
 
-def encode_buckets(text: str) -> bytes:
-    """Turn `LOW,HIGH=COUNT:…:u=COUNT:o=COUNT` into the bytes of OpenTSDB's simple histogram.
-
-    They are: the number of buckets (2 bytes, big-endian); for each bucket, ascending, its bounds (two 4-byte floats) and
-    its count; the underflow and the overflow. Counts have seven bits a byte, lowest first.
+def encode_buckets(text: str, codec: int) -> bytes:
+    """Turn `LOW,HIGH=COUNT:…:u=COUNT:o=COUNT` into a histogram's stored form.
 
     Raises:
         Refused: with OpenTSDB's text.
     """
-    buckets: dict[tuple[float, float], int] = {}
+    buckets: dict[str, int] = {}
     outside = {"u": 0, "o": 0}
     for bucket in text.split(":"):
         bounds, *count = bucket.split("=")
         if len(count) != 1:
             raise Refused(f"Improperly formatted bucket: {bucket}", value=text)
-        key = bounds.lower()
-        if key in outside:
-            outside[key] = _parse_count(count[0])
-            continue
-        ends = key.split(",")
-        if len(ends) != 2:
+        bounds = bounds.lower()
+        if bounds in outside:
+            outside[bounds] = _parse_count(count[0])
+        elif bounds.count(",") == 1:
+            buckets[bounds] = _parse_count(count[0])
+        else:
             raise Refused(f"Improperly formatted bounds: {bucket}", value=text)
-        buckets[(_parse_bound(ends[0]), _parse_bound(ends[1]))] = _parse_count(count[0])
-    if len(buckets) > 0x7FFF:
-        raise Refused(f"too many buckets: {len(buckets)}")
-    out = bytearray(len(buckets).to_bytes(2, "big"))
-    for (low, high), count_in in sorted(buckets.items()):
-        out += _LONGS.pack(low, high) + _variable_bytes(count_in)
-    return bytes(out + _variable_bytes(outside["u"]) + _variable_bytes(outside["o"]))
+    try:
+        return encode_histogram(simple_histogram(buckets, outside["u"], outside["o"]), codec)
+    except NotANumber as error:
+        raise Refused(f'For input string: "{error}"' if str(error) else "empty String", value=text) from None
 
 
 def _parse_count(text: str) -> int:
-    digits = text[1:] if text[:1] in ("+", "-") else text
-    if digits.isascii() and digits.isdigit() and len(digits) <= 19 and -(2**63) <= int(text) < 2**63:
+    if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text)
     raise Refused(f'For input string: "{text}"', value=text)
-
-
-def _parse_bound(text: str) -> float:
-    try:
-        bound = parse_double(text)
-        _LONGS.pack(bound, bound)
-    except NotANumber:
-        raise Refused(f'For input string: "{text}"' if text.strip() else "empty String", value=text) from None
-    except OverflowError:
-        raise Refused(f"bound is past a 32-bit float: {text}", value=text) from None
-    return bound
-
-
-def _variable_bytes(number: int) -> bytes:
-    """Encode 64 bits, seven a byte and lowest first; a ninth byte holds eight."""
-    number &= 2**64 - 1
-    out = bytearray()
-    while number > 0x7F and len(out) < 8:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 # statistics -----------------------------------------------------------------------------------------------------------
@@ -265,7 +234,7 @@ def stats_lines(
         ("tsd.uid.cache-miss", lines.points - lines.known, "kind=metrics"),
         ("tsd.datapoints.added", lines.points, "type=all"),
     ]
-    rows += [(f"tsd.gateway.{name}", value, "") for name, value in sorted(gateway.items())]
+    rows += [(f"tsd.{name}", value, "") for name, value in sorted(gateway.items())]
     return "".join(
         f"{name} {now_ms // 1000} {_number_text(value)} {tag}{' ' if tag else ''}host={host}\n"
         for name, value, tag in rows

@@ -7,13 +7,7 @@ import pytest
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb import telnet
-from amondawa.protocols.opentsdb.telnet_commands import (
-    CACHES_DROPPED,
-    HELP,
-    VERSION,
-    encode_buckets,
-    histogram_decoders,
-)
+from amondawa.protocols.opentsdb.telnet_commands import CACHES_DROPPED, HELP, encode_buckets, version_text
 from amondawa.settings import Settings
 from tests.protocols.line_gateways import (
     NOW_MS,
@@ -101,7 +95,7 @@ async def say(data: bytes, settings: Settings = HISTOGRAMS) -> tuple[str, list[A
         ("histogram m 1 01=5 a=b", "histogram: HBase error: Improperly formatted bounds: 01=5"),
         ("histogram m 1 0,1=x a=b", 'histogram: HBase error: For input string: "x"'),
         ("histogram m 1 0,y=1 a=b", 'histogram: HBase error: For input string: "y"'),
-        ("histogram m 1 9 AAAA a=b", "histogram: HBase error: No codec found for the given id: 9"),
+        ("histogram m 1 9 AAAA a=b", "histogram: HBase error: No codec found mapped to ID 9"),
         (
             "histogram m 1 0,1=5 a*=b",
             'histogram: illegal argument: Invalid tag name with value [b] ("a*"): illegal character: *',
@@ -143,7 +137,7 @@ async def test_a_good_line_is_stored_without_an_answer(line: str, point: tuple[A
 
 async def test_commands_are_answered_in_order() -> None:
     answer, _ = await say(b"help\nversion\ndropcaches\nhelp me\n")
-    assert answer == HELP + VERSION + CACHES_DROPPED + HELP
+    assert answer == HELP + version_text() + CACHES_DROPPED + HELP
 
 
 async def test_dropped_caches_lose_no_points() -> None:
@@ -158,7 +152,7 @@ async def test_stats_are_lines_of_name_time_value_and_tags() -> None:
     now = NOW_MS // 1000
     assert any(line.startswith(f"tsd.uid.cache-hit {now} ") for line in lines)
     assert any(line.startswith(f"tsd.rpc.errors {now} 1 type=invalid_values") for line in lines)
-    assert any(line.startswith(f"tsd.gateway.points_written {now} ") for line in lines)
+    assert any(line.startswith(f"tsd.points_written {now} ") for line in lines)
 
 
 async def test_the_tag_limit_is_a_setting() -> None:
@@ -173,23 +167,18 @@ async def test_histograms_must_be_configured() -> None:
 
 
 async def test_a_histogram_is_stored_with_its_decoder_before_its_bytes() -> None:
-    answer, stored = await say(b"histogram m 1356998400 0,1=5:1,5=7:u=0:o=1 host=a\nhistogram m 2 7 AQI= host=a\n")
+    answer, stored = await say(b"histogram m 1356998400 0,1=5:1,5=7:u=0:o=1 host=a\nhistogram m 2 42 AAAAAA== host=a\n")
     assert answer == ""
     assert stored == [
-        ("m", {"host": "a"}, 1356998400000, b"\x2a" + encode_buckets("0,1=5:1,5=7:u=0:o=1")),
-        ("m", {"host": "a"}, 2000, b"\x07\x01\x02"),
+        ("m", {"host": "a"}, 1356998400000, encode_buckets("0,1=5:1,5=7:u=0:o=1", 42)),
+        ("m", {"host": "a"}, 2000, b"\x2a\0\0\0\0"),
     ]
 
 
 def test_simple_histograms_have_opentsdb_s_bytes() -> None:
-    assert encode_buckets("1,5=7:0,1=300:U=1:o=128").hex() == (
-        "0002" + "00000000" + "3f800000" + "ac02" + "3f800000" + "40a00000" + "07" + "01" + "8001"
+    assert encode_buckets("1,5=7:0,1=300:U=1:o=128", 42).hex() == (
+        "2a0002" + "00000000" + "3f800000" + "ac02" + "3f800000" + "40a00000" + "07" + "01" + "8001"
     )
-
-
-def test_decoders_are_listed_by_id() -> None:
-    assert histogram_decoders("42:a.B, 0:c.D") == {42: "a.B", 0: "c.D"}
-    assert histogram_decoders("") == {}
 
 
 async def test_ids_of_new_names_are_durable_before_their_points() -> None:
