@@ -5,6 +5,7 @@ Bucket 0 begins at the origin; bucket n runs from edge n to edge n + 1. Numbers 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -195,12 +196,20 @@ def cut(times_ms: Int64s, buckets: Buckets) -> Runs:
     return _cut_from_before_origin(times_ms, buckets)
 
 
-def cut_unmerged(times_ms: Int64s, buckets: Buckets) -> Runs:
+def cut_unmerged(times_ms: Int64s, lengths: Sequence[int], buckets: Buckets) -> Runs:
     """Cut several ascending streams laid end to end into runs; a bucket has up to one run a stream.
 
-    No time may lie before the origin.
+    Args:
+        times_ms: int64[n], none before the origin.
+        lengths: points of each stream, none of them 0.
+        buckets: where to cut.
     """
-    return _runs_of_numbers(buckets.numbers(times_ms))
+    numbers = buckets.numbers(times_ms)
+    begins = np.empty(len(numbers), np.bool_)
+    np.not_equal(numbers[1:], numbers[:-1], out=begins[1:])
+    begins[np.cumsum([0, *lengths[:-1]])] = True
+    firsts = np.flatnonzero(begins)
+    return Runs(firsts, numbers[firsts], len(numbers))
 
 
 def ascends(times_ms: Int64s) -> bool:

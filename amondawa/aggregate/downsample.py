@@ -55,8 +55,12 @@ class RangeStage(ABC):
         out = []
         for frame in frames:
             clock.check()
-            skipped = self.numbers_only and not holds_numbers(frame)
-            out.append(frame if skipped or not any(map(len, frame.parts)) else self._reduce(frame, origin_ms))
+            if self.numbers_only and not holds_numbers(frame):
+                out.append(frame)
+            elif any(map(len, frame.parts)):
+                out.append(self._reduce(frame, origin_ms))
+            else:
+                out.append(frame.with_points(Points.empty()))
         return out
 
     def origin_ms(self, start_ms: int) -> int:
@@ -119,7 +123,7 @@ class _OrderBlind(RangeStage):
     def _partial(self, parts: list[Points], buckets: Buckets) -> tuple[Int64s, Int64s, Int64s, Float64s]:
         """Return bucket number, first time, length and value of each run of some streams laid end to end."""
         times = parts[0].times_ms if len(parts) == 1 else np.concatenate([part.times_ms for part in parts])
-        runs = cut_unmerged(times, buckets)
+        runs = cut_unmerged(times, [len(part) for part in parts], buckets)
         return runs.numbers, times[runs.firsts], runs.lengths, self._run_values(parts, runs)
 
 
