@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from amondawa.errors import Cancelled
+from amondawa.gateway import Watcher
 from amondawa.model.points import Kind, Points, WriteBatch
 from amondawa.model.query import Identity, Query, Selection
 from amondawa.model.result import DeleteReport, Frame, Result
@@ -81,6 +82,7 @@ class NaiveGateway:
         self._arrival = 0
         self._documents: dict[tuple[str, str, str], bytes] = {}
         self._running: dict[int, dict[str, object]] = {}
+        self._watchers: list[Watcher] = []
 
     def resolve(self, domain: str, metric: str, tags: Tags) -> int:
         series = Series(domain, metric, tuple(tags))
@@ -105,6 +107,12 @@ class NaiveGateway:
             self._arrival += 1
             stored = self._data.setdefault(int(batch.refs[i]), {})
             stored[(int(batch.times_ms[i]), kind)] = (self._arrival, (kind, value, expires))
+        for watcher in list(self._watchers):
+            await watcher(batch)
+
+    def watch_writes(self, watcher: Watcher) -> Callable[[], None]:
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     @property
     def congested(self) -> bool:
