@@ -11,7 +11,7 @@ from compat_tests.crash_model import CrashModel
 from compat_tests.crash_writers import HttpWriter, KairosdbTelnetWriter, TelnetWriter, Writer, read_points
 from compat_tests.process import ServerProcess
 
-SMALL_HEAD = {"AMDW_HEAD_LIMIT_BYTES": "600000", "AMDW_FLUSH_AGE_S": "1", "AMDW_OPENTSDB_ALLOW_DELETE": "true"}
+SMALL_HEAD = {"AMDW_HEAD_LIMIT_BYTES": "1048576", "AMDW_FLUSH_AGE_S": "1", "AMDW_OPENTSDB_ALLOW_DELETE": "true"}
 """So little memory that flushes and merges happen all the time, and crashes hit them."""
 WRITERS: dict[str, type[Writer]] = {
     "crash.http.a": HttpWriter,

@@ -8,10 +8,11 @@ import random
 import socket
 import threading
 import time
+from contextlib import ExitStack, closing
 from typing import Any
 
 from compat_tests.crash_model import Change, CrashModel, Point
-from compat_tests.process import ServerProcess
+from compat_tests.process import Address, ServerProcess
 
 FAR_MS = 4_102_444_800_000
 SLOTS = 1_500
@@ -90,25 +91,30 @@ class HttpWriter(Writer):
 
     def write_on(self) -> None:
         """Send one request after the other."""
-        connections = {
-            "kairosdb": http.client.HTTPConnection(*self.server.kairosdb, timeout=30),
-            "opentsdb": http.client.HTTPConnection(*self.server.opentsdb, timeout=30),
-            "native": http.client.HTTPConnection(*self.server.http, timeout=30),
-        }
-        while not self.finish.is_set():
-            dialect, path, body, changes = self._request()
-            self.model.intend(changes)
-            connections[dialect].request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-            response = connections[dialect].getresponse()
-            answer = response.read()
-            if response.status // 100 == 2:
-                self.model.acknowledge(changes)
-                self.acknowledged += len(changes)
-            elif response.status in REFUSED:
-                self.finish.wait(0.02)
-            else:
-                self.problems.append(f"{path} answered {response.status}: {answer[:300]!r}")
-                return
+        with ExitStack() as stack:
+            connections = {
+                dialect: stack.enter_context(closing(http.client.HTTPConnection(*address, timeout=30)))
+                for dialect, address in self._addresses().items()
+            }
+            while not self.finish.is_set() and not self.problems:
+                self._write_once(connections)
+
+    def _addresses(self) -> dict[str, Address]:
+        return {"kairosdb": self.server.kairosdb, "opentsdb": self.server.opentsdb, "native": self.server.http}
+
+    def _write_once(self, connections: dict[str, http.client.HTTPConnection]) -> None:
+        dialect, path, body, changes = self._request()
+        self.model.intend(changes)
+        connections[dialect].request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connections[dialect].getresponse()
+        answer = response.read()
+        if response.status // 100 == 2:
+            self.model.acknowledge(changes)
+            self.acknowledged += len(changes)
+        elif response.status in REFUSED:
+            self.finish.wait(0.02)
+        else:
+            self.problems.append(f"{path} answered {response.status}: {answer[:300]!r}")
 
     def _request(self) -> tuple[str, str, Any, list[Change]]:
         if self._random.random() < 0.08 and len(self.model):

@@ -46,9 +46,7 @@ def test_potsdb_speaks_to_kairosdbs_telnet_port(server: ServerProcess):
 def test_what_opentsdb_py_sends_can_be_read_back(server: ServerProcess, protocol: str):
     opentsdb = pytest.importorskip("opentsdb")
     kind = {"http": opentsdb.TSDBConnectProtocols.HTTP, "telnet": opentsdb.TSDBConnectProtocols.TELNET}[protocol]
-    client = opentsdb.TSDBClient(
-        HOST, port=server.ports.opentsdb, protocol=kind, check_tsdb_alive=True, static_tags={"dc": "eu"}
-    )
+    client = opentsdb.TSDBClient(HOST, port=server.ports.opentsdb, protocol=kind, static_tags={"dc": "eu"})
     metric = f"opentsdb_py.{protocol}"
     for step in range(120):
         client.send(metric, step * 0.25, timestamp=START_S + step, host="db01")
