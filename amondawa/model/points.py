@@ -30,9 +30,12 @@ class Kind(IntEnum):
     """an empty bucket in a result; never stored"""
 
 
+_KIND_BYTES = tuple(bytes((kind,)) for kind in Kind)
+
+
 def same_kind(kind: Kind, count: int) -> UInt8s:
     """Return a read-only column of one kind that takes no memory (uint8[count])."""
-    return np.broadcast_to(np.uint8(kind), count)
+    return np.ndarray((count,), np.uint8, _KIND_BYTES[kind], 0, (0,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

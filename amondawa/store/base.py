@@ -1,9 +1,9 @@
 """The store contract, in DynamoDB's own terms: tables of items under a hash key and a range key.
 
-Every method is synchronous and thread-safe; callers run them in worker threads, one thread for a whole query, so that a query
-costs one hop off the event loop and not one per read. A method either did all of its work when it returns, durably, or raises:
-StorageFull when there is no room, Unavailable when the service cannot be reached, StoreError otherwise. Every write is
-idempotent: after an error the same call may be made again.
+Every method is synchronous and thread-safe; callers run them in worker threads, one thread for a whole query, so that a
+query costs one hop off the event loop and not one per read. A method either did all of its work when it returns, durably,
+or raises: StorageFull when there is no room, Unavailable when the service cannot be reached, StoreError otherwise. Every
+write is idempotent: after an error the same call may be made again.
 """
 
 from __future__ import annotations

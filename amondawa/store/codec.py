@@ -80,11 +80,12 @@ def encode(points: Points, *, generation: int = 0, extra: bytes = b"") -> bytes:
     """
     count = len(points)
     times = np.ascontiguousarray(points.times_ms, np.int64)
-    first, last = (int(times.min()), int(times.max())) if count else (0, 0)
+    first = last = 0
     flags = (_EXTRA if extra else 0) | (_EXPIRES if points.expires_ms is not None else 0)
     body = [varint(len(extra)) + extra] if extra else []
     if count:
-        body.append(encode_times(times, first, last))
+        first, last, stream = encode_times(times)
+        body.append(stream)
         body.append(_encode_values(points.kinds, np.ascontiguousarray(points.bits, np.int64), points.texts))
         if points.expires_ms is not None:
             body.append(_encode_expires(np.ascontiguousarray(points.expires_ms, np.int64), times))

@@ -16,10 +16,8 @@ SPLIT = 0xFF
 """in place of the number of decimals: longs and doubles in two streams"""
 
 _POWERS = 10.0 ** np.arange(MAX_DECIMALS + 1)
-_EXACT = 2.0**53
-"""integers up to here are doubles, so that dividing one by a power of ten gives the double next to the decimal"""
 _INT64_MAX = 2**63 - 1
-_SAMPLE = 16
+_SAMPLE = 8
 
 
 def scale_decimals(values: Float64s) -> tuple[int, Int64s] | None:
@@ -31,31 +29,32 @@ def scale_decimals(values: Float64s) -> tuple[int, Int64s] | None:
     Returns:
         None when there is no such scale up to 15 decimals (-0.0, NaN and infinities never have one).
     """
-    sample = values[:: max(1, len(values) // _SAMPLE)][: 2 * _SAMPLE]
+    decimals = _decimals_of(values[:: len(values) // _SAMPLE + 1])
     bits = values.view(np.int64)
-    least = 0
+    wanted = bits.tobytes()
     with np.errstate(over="ignore", invalid="ignore"):
-        while True:
-            decimals = _fewest_decimals(sample, least)
-            if decimals is None:
-                return None
-            scaled = np.rint(values * _POWERS[decimals])
-            scaled += 0.0  # turns -0.0, which no integer is, into 0.0
-            if not max(float(scaled.max()), -float(scaled.min())) <= _EXACT:
-                return None
-            different = (scaled / _POWERS[decimals]).view(np.int64) != bits
-            if not different.any():
-                return decimals, scaled.astype(np.int64)
-            sample = values[different][:_SAMPLE]
-            least = decimals + 1
+        while decimals <= MAX_DECIMALS:
+            integers = np.rint(values * _POWERS[decimals]).astype(np.int64)
+            unscaled = _unscale(integers, decimals)
+            if unscaled.tobytes() == wanted:
+                return decimals, integers
+            decimals = max(decimals + 1, _decimals_of(values[unscaled != bits][:_SAMPLE]))
+    return None
 
 
-def _fewest_decimals(sample: Float64s, least: int) -> int | None:
-    """Return the fewest decimals, from `least` on, that hold every value of the sample."""
-    powers = _POWERS[least:]
-    held = (np.rint(sample[:, None] * powers) / powers == sample[:, None]).all(axis=0)
-    first = int(held.argmax()) if len(held) else 0
-    return least + first if len(held) and held[first] else None
+def _decimals_of(sample: Float64s) -> int:
+    """Return the decimals of the longest of some values when printed, past the largest when one is not finite."""
+    most = 0
+    for value in sample.tolist():
+        mantissa, _, exponent = repr(value).partition("e")
+        whole, _, fraction = mantissa.partition(".")
+        if not fraction and not exponent:  # nan, inf
+            return MAX_DECIMALS + 1
+        digits = 0 if fraction == "0" else len(fraction)
+        most = max(most, digits - int(exponent or 0))
+        if most > MAX_DECIMALS:
+            return most
+    return most
 
 
 def encode_numbers(bits: Int64s, is_double: npt.NDArray[np.bool_] | None, uniform_double: bool) -> bytes:
@@ -105,11 +104,9 @@ def decode_numbers(reader: Reader, count: int, is_double: npt.NDArray[np.bool_] 
         bits[is_double] = _decode_double_bits(reader, doubles)
         return bits
     decimals = _decimals(reader.byte())
-    bits = decode_integers(reader, count, "numbers").copy()
-    longs = ~is_double
-    bits[is_double] = _unscale(bits[is_double], decimals)
-    bits[longs] //= 10**decimals
-    return bits
+    integers = decode_integers(reader, count, "numbers")
+    longs = integers // 10**decimals if decimals else integers
+    return np.where(is_double, _unscale(integers, decimals), longs)
 
 
 def _decode_double_bits(reader: Reader, count: int) -> Int64s:

@@ -121,12 +121,14 @@ def constant_step(values: Int64s) -> int | None:
     return int(step)
 
 
-def encode_times(times_ms: Int64s, first_ms: int, last_ms: int) -> bytes:
-    """Encode int64[n >= 1] times in any order, whose smallest and largest are given."""
+def encode_times(times_ms: Int64s) -> tuple[int, int, bytes]:
+    """Return (smallest, largest, stream) of int64[n >= 1] times in any order."""
     step = constant_step(times_ms)
-    if step is not None and int(times_ms[0]) == first_ms and first_ms + step * (len(times_ms) - 1) == last_ms:
-        return _stream(IMPLIED, b"")
-    return encode_integers(times_ms)
+    if step is not None and step >= 0:
+        first, last = int(times_ms[0]), int(times_ms[-1])
+        if first + step * (len(times_ms) - 1) == last:  # else the steps went past the largest integer
+            return first, last, _stream(IMPLIED, b"")
+    return int(times_ms.min()), int(times_ms.max()), encode_integers(times_ms)
 
 
 def decode_times(reader: Reader, count: int, first_ms: int, last_ms: int) -> Int64s:
@@ -196,8 +198,8 @@ def _integer_config(values: Int64s) -> ChunkConfig:
 
 
 def _variance(values: Float64s) -> float:
-    mean = float(values.sum()) / len(values)
-    return float(values.dot(values)) / len(values) - mean * mean
+    mean = np.add.reduce(values) / len(values)
+    return float(values.dot(values) / len(values) - mean * mean)
 
 
 def _packed(values: Int64s) -> bytes:
