@@ -109,6 +109,7 @@ class Call:
         scope, domain: what it works on.
         method: the HTTP method as sent, in capitals.
         path: the path below the prefix and the API version, without slashes at its ends: "api/query/last", "q", "".
+        target: path and query string as sent.
         params: the query string.
         headers: request headers; look-up ignores case.
         read: returns the body, unpacked, as often as it is called; raises BodyTooLarge.
@@ -118,6 +119,7 @@ class Call:
     domain: str
     method: str
     path: str
+    target: str
     params: Params
     headers: Mapping[str, str]
     read: Callable[[], Awaitable[bytes]]

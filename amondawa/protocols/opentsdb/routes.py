@@ -109,9 +109,15 @@ def _call_of(request: web.Request, scope: Scope) -> Call:
         return kept[0]
 
     return Call(
-        scope, domain_of(request, scope), request.method, _relative(request, path), Params(query_string),
-        request.headers, read
-    )  # fmt: skip
+        scope=scope,
+        domain=domain_of(request, scope),
+        method=request.method,
+        path=_relative(request, path),
+        target=request.raw_path,
+        params=Params(query_string),
+        headers=request.headers,
+        read=read,
+    )
 
 
 def _relative(request: web.Request, path: str) -> str:

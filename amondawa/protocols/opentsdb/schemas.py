@@ -134,6 +134,42 @@ class TsMetaBody(Body):
     min = fields.Float(allow_none=True, allow_nan=True)
 
 
+class TreeBody(Body):
+    """`POST`, `PUT` and `DELETE /api/tree`."""
+
+    treeId = Whole(allow_none=True)
+    name = Text(allow_none=True)
+    description = Text(allow_none=True)
+    notes = Text(allow_none=True)
+    enabled = fields.Boolean(allow_none=True)
+    strictMatch = fields.Boolean(allow_none=True)
+    storeFailures = fields.Boolean(allow_none=True)
+
+
+class TreeRuleBody(Body):
+    """`POST`, `PUT` and `DELETE /api/tree/rule` and, several of them, `/api/tree/rules`."""
+
+    treeId = Whole(allow_none=True)
+    level = Whole(allow_none=True)
+    order = Whole(allow_none=True)
+    type = Text(allow_none=True)
+    field = Text(allow_none=True)
+    customField = Text(allow_none=True)
+    regex = Text(allow_none=True)
+    regexGroupIdx = Whole(allow_none=True)
+    separator = Text(allow_none=True)
+    displayFormat = Text(allow_none=True)
+    description = Text(allow_none=True)
+    notes = Text(allow_none=True)
+
+
+class TreeTestBody(Body):
+    """`POST /api/tree/test`."""
+
+    treeId = Whole(allow_none=True, load_default=None)
+    tsuids = fields.List(Text(), allow_none=True, load_default=None)
+
+
 def load(schema: type[Body], value: Any) -> dict[str, Any]:
     """Load one object.
 

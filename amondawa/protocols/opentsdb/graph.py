@@ -1,0 +1,190 @@
+"""`/q`: the graph endpoint, as text lines, as JSON about the graph, as a picture, or as a page with the picture.
+
+Source: suite endpoints (q_ascii, q_errors). The picture is drawn with matplotlib; no parameter reaches a shell or a file.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from amondawa.errors import BadRequest
+from amondawa.model.points import Points
+from amondawa.model.result import Frame
+from amondawa.protocols.opentsdb import pages
+from amondawa.protocols.opentsdb.calls import Answer, Call, Params
+from amondawa.protocols.opentsdb.data_query import check
+from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError
+from amondawa.protocols.opentsdb.evaluate import evaluate
+from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.numbers_text import java_double
+from amondawa.protocols.opentsdb.render import Answered, common_tags
+from amondawa.protocols.opentsdb.uid import Uids
+from amondawa.protocols.opentsdb.uri import parse_query
+
+DAY_MS = 86_400_000
+"""the axis counts days since 1970"""
+DOTS_PER_INCH = 100
+WIDEST, HIGHEST = 4096, 4096
+DEFAULT_SIZE = (1024, 768)
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+_RANGE = re.compile(r"\[([^:\]]*):([^:\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One result, ready to be shown.
+
+    Attributes:
+        metric, tags, aggregated: what it is, in names that clients know.
+        points: within the asked range.
+    """
+
+    metric: str
+    tags: dict[str, str]
+    aggregated: list[str]
+    points: Points
+
+    @property
+    def title(self) -> str:
+        """How a legend calls it."""
+        inside = ", ".join(f"{name}={self.tags[name]}" for name in java_order(self.tags))
+        return f"{self.metric}{{{inside}}}"
+
+
+async def graph(call: Call) -> Answer:
+    """Answer `/q`.
+
+    Raises:
+        TsdbError: 400; 500 for a name that is not known (as in the original).
+    """
+    call.allow("GET")
+    began = time.monotonic()
+    params = call.params
+    size = _size(params)
+    query = check(parse_query(params), call.scope.gateway.now_ms)
+
+    def finish(answered: list[Answered], uids: Uids) -> Answer:
+        curves = [_curve(frame, uids) for answer in answered for frame in answer.frames]
+        if "ascii" in params:
+            return Answer.text("".join(line for curve in curves for line in ascii_lines(curve)))
+        if "json" in params:
+            return Answer.json(_about(curves, began))
+        if "png" in params:
+            return Answer(draw(curves, params, size, (query.start_ms, query.end_ms)), content_type="image/png")
+        return _page(call, curves)
+
+    try:
+        return await evaluate(call.scope, call.domain, query, finish, "opentsdb q")
+    except NoSuchName as error:
+        raise TsdbError(error.message, 500) from error
+
+
+def _curve(frame: Frame, uids: Uids) -> Curve:
+    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
+    return Curve(uids.wire_name("metric", frame.metric), dict(tags), list(aggregated), frame.points)
+
+
+def ascii_lines(curve: Curve) -> Iterator[str]:
+    """Yield `metric seconds value tag=value …` for each point.
+
+    Raises:
+        BadRequest: a value is not finite.
+    """
+    tags = "".join(f" {name}={curve.tags[name]}" for name in java_order(curve.tags))
+    points = curve.points
+    for at in range(len(points)):
+        value = points.value_at(at)
+        if isinstance(value, float):
+            if not np.isfinite(value):
+                raise BadRequest(f"NaN or Infinity found in {curve.title}")
+            shown = java_double(value)
+        else:
+            shown = str(value)
+        yield f"{curve.metric} {int(points.times_ms[at]) // 1000} {shown}{tags}\n"
+
+
+def _about(curves: list[Curve], began: float) -> dict[str, Any]:
+    count = sum(len(curve.points) for curve in curves)
+    return {
+        "plotted": count,
+        "points": count,
+        "etags": [curve.aggregated for curve in curves],
+        "timing": int((time.monotonic() - began) * 1000),
+    }
+
+
+def _page(call: Call, curves: list[Curve]) -> Answer:
+    count = sum(len(curve.points) for curve in curves)
+    if not count:
+        return pages.page("TSDB Query", "<h1>No results</h1><p>No data points match the query.</p>")
+    source = escape(call.target + ("&" if "?" in call.target else "?") + "png", quote=True)
+    return pages.page("TSDB Query", f'<img src="{source}" alt="graph"><br><small>({count} points plotted)</small>')
+
+
+def _size(params: Params) -> tuple[int, int]:
+    """Return width and height in dots.
+
+    Raises:
+        TsdbError: 400.
+    """
+    text = params.get("wxh")
+    if text is None:
+        return DEFAULT_SIZE
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise TsdbError(f"Invalid wxh parameter: {text}")
+    width, height = int(found[1]), int(found[2])
+    if not 1 < width <= WIDEST or not 1 < height <= HIGHEST:
+        raise TsdbError(f"Invalid wxh parameter: {text}, at most {WIDEST}x{HIGHEST}")
+    return width, height
+
+
+def draw(curves: list[Curve], params: Params, size: tuple[int, int], range_ms: tuple[int, int]) -> bytes:
+    """Draw curves as a PNG of a size in dots; the time axis spans the query's range in UTC."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # heavy, and most servers never draw
+    from matplotlib.figure import Figure
+
+    inches = size[0] / DOTS_PER_INCH, size[1] / DOTS_PER_INCH
+    figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for curve in curves:
+        times = curve.points.times_ms.astype("datetime64[ms]")
+        axes.plot(times, curve.points.numbers(), label=curve.title, linewidth=1)
+    axes.set_xlim(range_ms[0] / DAY_MS, range_ms[1] / DAY_MS)
+    axes.set_title(params.get("title") or "")
+    axes.set_ylabel(params.get("ylabel") or "")
+    axes.grid(visible=True, alpha=0.3)
+    if "ylog" in params:
+        axes.set_yscale("log")
+    low, high = _bounds(params.get("yrange"))
+    axes.set_ylim(low, high)
+    if curves and "nokey" not in params:
+        axes.legend(fontsize="small")
+    out = io.BytesIO()
+    canvas.print_png(out)
+    return out.getvalue()
+
+
+def _bounds(text: str | None) -> tuple[float | None, float | None]:
+    """Read `[low:high]`, either of which may be missing."""
+    found = _RANGE.fullmatch(text or "")
+    if found is None:
+        return None, None
+    return _bound(found[1]), _bound(found[2])
+
+
+def _bound(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
