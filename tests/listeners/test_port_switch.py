@@ -141,3 +141,34 @@ async def test_connections_past_the_limit_are_closed(
     assert await first[0].readline() == b"a!\n"
     server.close()
     await server.wait_closed()
+
+
+def test_http_and_lines_work_on_uvloop(sessions: list[Echo]) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def converse() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/size", measure)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        assert runner.server is not None
+        server = await serve_switched("127.0.0.1", 0, runner.server, lambda: Echo(sessions))
+        dial = Dialler()
+        reader, writer = await dial(server.addresses[0])
+        writer.write(b"x" * 3_000_000 + b"\n")
+        await writer.drain()
+        writer.write(b"?a\n")
+        writer.write_eof()
+        assert await reader.read() == b"a!\n"
+        async with aiohttp.ClientSession() as client, client.post(url_of(server), data=b"x" * 100_000) as response:
+            assert await response.text() == "POST 100000"
+        (await dial(server.addresses[0]))[1].close()
+        server.close()
+        await server.wait_closed()
+        await dial.hang_up()
+        await runner.cleanup()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(converse())
+    assert len(sessions[0].data) == 3_000_004
+    assert sessions[0].ended
