@@ -24,7 +24,9 @@ DIALECTS = (("kairosdb", kairosdb), ("native", native), ("opentsdb", opentsdb))
 """All dialects of the common port; where paths collide the first one wins."""
 
 CLIENT_GONE = 499
-_unfinished: set[asyncio.Task[web.StreamResponse]] = set()
+"""counted for a request whose client went away"""
+LOOK_S = 0.25
+"""how often it is looked whether the client of a long query is still there"""
 
 
 def starting_application(readiness: Readiness, metrics: Metrics) -> web.Application:
@@ -73,7 +75,7 @@ def _protocol_of(request: web.Request, protocols: dict[web.AbstractRoute, str]) 
 
 
 def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Middleware:
-    """Return the middleware around every request: the anonymous domain's wall, whole writes, counters."""
+    """Return the middleware around every request: the anonymous domain's wall, the end of abandoned queries, counters."""
     allowed = scope.settings.allow_anonymous.rpartition(":")[0]
 
     @web.middleware
@@ -85,7 +87,7 @@ def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request
             if allowed not in ("", "*") and domain_of(request, scope) != allowed:
                 response: web.StreamResponse = _forbidden(allowed)
             else:
-                response = await (handler(request) if reading else _to_its_end(handler, request))
+                response = await (_while_its_client_waits(handler, request) if reading else handler(request))
             status = response.status
         except web.HTTPException as answer:
             status = answer.status
@@ -102,16 +104,20 @@ def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request
 
 
 def _only_reads(request: web.Request) -> bool:
-    """Say whether a request may be dropped half-way when its client goes away."""
+    """Say whether a request may be dropped half-way when its client goes away; a write that was sent is carried out."""
     return request.method in ("GET", "HEAD", "OPTIONS") or "/query" in request.path
 
 
-async def _to_its_end(handler: Handler, request: web.Request) -> web.StreamResponse:
-    """Carry a write out even if its client goes away after sending it, as the real servers do."""
+async def _while_its_client_waits(handler: Handler, request: web.Request) -> web.StreamResponse:
+    """Carry a request out until its client goes away."""
     task = asyncio.ensure_future(handler(request))
-    _unfinished.add(task)
-    task.add_done_callback(_unfinished.discard)
-    return await asyncio.shield(task)
+    try:
+        while not (await asyncio.wait((task,), timeout=LOOK_S))[0]:
+            if request.transport is None or request.transport.is_closing():
+                task.cancel()
+        return await task
+    finally:
+        task.cancel()
 
 
 def _forbidden(allowed: str) -> web.Response:

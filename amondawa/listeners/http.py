@@ -16,8 +16,8 @@ KEPT_SHUTDOWN_S = 3.0
 async def make_runner(app: web.Application, idle_s: float) -> web.AppRunner:
     """Make an application ready to serve connections; its start-up hooks run here.
 
-    Bodies are left packed and unread (`protocols.http` reads them within limits). A handler is cancelled when its
-    client goes away; what must not stop half-way shields itself.
+    Bodies are left packed and unread (`protocols.http` reads them within limits). A handler is not cancelled when its
+    client goes away: many clients send points and close at once.
 
     Args:
         app: the application.
@@ -27,7 +27,6 @@ async def make_runner(app: web.Application, idle_s: float) -> web.AppRunner:
         app,
         access_log=None,
         auto_decompress=False,
-        handler_cancellation=True,
         keepalive_timeout=idle_s,
         max_line_size=LINE_BYTES,
         max_field_size=HEADER_BYTES,

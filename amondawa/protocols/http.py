@@ -6,10 +6,11 @@ answers a body that is too large or badly packed in its own shape.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
-from amondawa.errors import AmondawaError, BadRequest, BodyTooLarge, Unavailable
+from amondawa.errors import AmondawaError, BadRequest, BodyTooLarge, Cancelled, Unavailable
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -21,6 +22,9 @@ DOMAIN_HEADER = "X-Amondawa-Domain"
 NOT_GZIP = "Not in GZIP format"
 CUT_GZIP = "Unexpected end of ZLIB input stream"
 
+STALLED_S = 60.0
+"""a body of which nothing arrives for so long is given up"""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _STEP_BYTES = 1 << 20
@@ -31,19 +35,32 @@ async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: past the limit; what follows is not read.
+        BadRequest: nothing came for STALLED_S.
+        Cancelled: the client went away.
     """
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise BodyTooLarge(limit_bytes)
     if not request.can_read_body:
         return b""
+    if request.content.is_eof() and request.content.exception() is not None:
+        # The client sent everything and closed at once; aiohttp marks what it sent as broken, but all of it is there.
+        request.content.set_exception(None)  # type: ignore[arg-type]
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.content.iter_any():
-        size += len(piece)
-        if size > limit_bytes:
-            raise BodyTooLarge(limit_bytes)
-        pieces.append(piece)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(STALLED_S) as stalled:
+            async for piece in request.content.iter_any():
+                size += len(piece)
+                if size > limit_bytes:
+                    raise BodyTooLarge(limit_bytes)
+                pieces.append(piece)
+                stalled.reschedule(loop.time() + STALLED_S)
+    except TimeoutError as error:
+        raise BadRequest(f"the request body stopped arriving for {STALLED_S:.0f} s") from error
+    except ConnectionError as error:
+        raise Cancelled("the client went away while it sent its request") from error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -82,6 +82,8 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
             body = await read_body(request, LIMIT)
         except BodyTooLarge as error:
             return web.Response(status=413, text=str(error))
+        except BadRequest as error:
+            return web.Response(status=400, text=str(error))
         return web.json_response({"body": body.decode("latin1"), "query": dict(request.query)})
 
     app = web.Application()
@@ -109,6 +111,18 @@ async def test_a_body_past_the_limit_is_refused_whether_announced_or_not(client)
     assert (await client.post("/", data=b"a" * (LIMIT + 1))).status == 413
     assert (await client.post("/", data=in_pieces(b"a" * LIMIT, b"b"))).status == 413
     assert (await client.post("/", data=b"a" * LIMIT)).status == 200
+
+
+async def test_a_body_that_stops_arriving_is_given_up(client, monkeypatch):
+    monkeypatch.setattr("amondawa.protocols.http.STALLED_S", 0.05)
+
+    async def never_ending() -> AsyncIterator[bytes]:
+        yield b"one"
+        await asyncio.sleep(60)
+
+    answer = await client.post("/", data=never_ending())
+    assert answer.status == 400
+    assert "stopped arriving" in await answer.text()
 
 
 # the server's own settings, seen by raw bytes ----------------------------------------------------------------------------

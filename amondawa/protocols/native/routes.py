@@ -29,7 +29,7 @@ from amondawa.protocols.native.plan import Request, plan_request
 from amondawa.protocols.native.points import build_batch, parse_series, series_at
 from amondawa.protocols.native.render import collect_tags, render_results
 
-RESERVED = ("datapoints", "metadata", "metric", "features", "health", "rollups", "domains")
+RESERVED = ("datapoints", "metadata", "metric", "features", "health", "rollups", "admin", "domains")
 """First words of the other dialects' paths below /api/v1; no domain of the path may be called so."""
 DOMAIN = "{domain:(?!(?:" + "|".join(RESERVED) + ")/)[^/]+}"
 THREAD_FROM_BYTES = 128 * 1024
@@ -53,7 +53,7 @@ def add_routes(app: web.Application, scope: Scope, prefix: str = "") -> None:
         ("POST", f"{base}/datapoints/query", native.query),
         ("POST", f"{base}/datapoints/query/tags", native.query_tags),
         ("POST", f"{base}/datapoints/delete", native.delete),
-        ("DELETE", f"{base}/metric/{{name}}", native.delete_metric),
+        ("DELETE", f"{base}/metric/{{name:[^/]+}}", native.delete_metric),
         ("GET", f"{base}/metricnames", native.metric_names),
         ("GET", f"{base}/tagnames", native.tag_names),
         ("GET", f"{base}/tagvalues", native.tag_values),
@@ -62,7 +62,8 @@ def add_routes(app: web.Application, scope: Scope, prefix: str = "") -> None:
         ("GET", f"{prefix}/api/v1/version", native.version),
     )
     for method, path, handler in routes:
-        app.router.add_route(method, path, _with_errors(handler))
+        # The slash is optional; as a pattern it also lets the dialect whose routes were added first win where paths collide.
+        app.router.add_route(method, path + "{slash:/?}", _with_errors(handler))
 
 
 def application(scope: Scope) -> web.Application:
