@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from amondawa.errors import ComputeError
 from amondawa.model.points import Int64s
-from amondawa.model.query import MAX_TIME_MS
 from amondawa.model.timespan import (
     DAY_MS,
     UTC_ZONE,
@@ -27,6 +26,13 @@ from amondawa.model.timespan import (
 )
 
 Indexes = npt.NDArray[np.intp]
+
+_EDGES: Final = 1_000
+"""So many edges are computed without a thought."""
+_FARTHEST_MS: Final = 2**62
+"""Origins and lengths stay within this, so that their sum stays within int64."""
+_FARTHEST_UNITS: Final = 2**36
+"""More days than int64 has milliseconds for."""
 
 
 class Buckets(Protocol):
@@ -76,17 +82,26 @@ class CalendarBuckets:
         """Return the number of the bucket that holds each moment, int64[n]."""
         if len(times_ms) == 0:
             return np.zeros(0, np.int64)
-        extremes = np.array([times_ms.min(), times_ms.max(), self.origin_ms], np.int64)
-        low, high, zero = (int(n) for n in self._elapsed(self.zone.to_local(extremes)))
-        first = (low - zero) // self.count - 1
-        edges = self.edges(np.arange(first, (high - zero) // self.count + 3))
-        return first - 1 + np.searchsorted(edges, times_ms, "right")
+        extremes = self._estimate(np.array([times_ms.min(), times_ms.max()], np.int64))
+        first, last = int(extremes[0]) - 1, int(extremes[1]) + 1
+        if last - first > 4 * len(times_ms) + _EDGES:
+            return self._corrected(times_ms, self._estimate(times_ms))
+        return first - 1 + np.searchsorted(self.edges(np.arange(first, last + 2)), times_ms, "right")
 
-    def _elapsed(self, local_ms: Int64s) -> Int64s:
-        """Return units since 1970 of local times, int64[n]; exact to one unit."""
+    def _estimate(self, times_ms: Int64s) -> Int64s:
+        """Return each moment's bucket number, int64[n], exact to one."""
+        units = self._units(self.zone.to_local(times_ms))
+        origin_units = self._units(self.zone.to_local(np.array([self.origin_ms], np.int64)))
+        return (units - origin_units) // self.count
+
+    def _units(self, local_ms: Int64s) -> Int64s:
         if self.unit.day_count:
             return local_ms // (self.unit.day_count * DAY_MS)
         return month_numbers(local_ms) // self.unit.months
+
+    def _corrected(self, times_ms: Int64s, numbers: Int64s) -> Int64s:
+        numbers = numbers - (self.edges(numbers) > times_ms)
+        return numbers + (self.edges(numbers + 1) <= times_ms)
 
 
 def bucket_edges(buckets: Buckets, first_ms: int, last_ms: int) -> Int64s:
@@ -112,13 +127,16 @@ def origin_buckets(origin_ms: int, span: Span, zone: Zone = UTC_ZONE) -> Buckets
     """Return buckets of a span that count from an origin; days and longer follow the zone's calendar.
 
     Raises:
-        ComputeError: the span is empty. *Source:* KairosDB answers sampling 0 over data with "/ by zero".
+        ComputeError: the span is empty, or the origin so far away that times since it overflow. *Source:* KairosDB, which
+            answers sampling 0 over data with "/ by zero".
     """
     if span.value <= 0:
         raise ComputeError("/ by zero")
+    if abs(origin_ms) > _FARTHEST_MS:
+        raise ComputeError(f"The calculation caused an overflow: buckets cannot count from {origin_ms}")
     if span.unit.fixed_ms is None:
-        return CalendarBuckets(origin_ms, span.value, span.unit, zone)
-    return EqualBuckets(origin_ms, min(span.value * span.unit.fixed_ms, MAX_TIME_MS))
+        return CalendarBuckets(origin_ms, min(span.value, _FARTHEST_UNITS), span.unit, zone)
+    return EqualBuckets(origin_ms, min(span.value * span.unit.fixed_ms, _FARTHEST_MS))
 
 
 def aligned_origin(start_ms: int, unit: Unit, zone: Zone = UTC_ZONE) -> int:
@@ -176,7 +194,7 @@ class Runs:
     @property
     def lasts(self) -> Indexes:
         """Index of each run's last point, intp[m]."""
-        return np.append(self.firsts[1:], self.end) - 1
+        return self.firsts + self.lengths - 1
 
 
 def cut(times_ms: Int64s, buckets: Buckets) -> Runs:
@@ -245,7 +263,7 @@ def _cut_from_before_origin(times_ms: Int64s, buckets: Buckets) -> Runs:
         number, end_ms = _opened(int(times_ms[at]), buckets)
         firsts.append(at)
         numbers.append(number)
-        at = int(np.searchsorted(times_ms, end_ms, "left"))
+        at = max(at + 1, int(np.searchsorted(times_ms, end_ms, "left")))
     walked = Runs(np.array(firsts, np.intp), np.array(numbers, np.int64), at)
     if at == count:
         return walked
@@ -265,7 +283,7 @@ def _walk(times_ms: Int64s, buckets: Buckets) -> Runs:
         numbers.append(number)
         beyond = times_ms[at:] >= end_ms
         step = int(beyond.argmax())
-        at = at + step if beyond[step] else count
+        at = at + max(step, 1) if beyond[step] else count
     return Runs(np.array(firsts, np.intp), np.array(numbers, np.int64), count)
 
 

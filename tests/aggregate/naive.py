@@ -154,9 +154,8 @@ def last(stamp: int, bucket: Pairs, moved: bool) -> Pairs:
 
 def deviation(kind: str, times: int) -> Reduce:
     def reduce(stamp: int, bucket: Pairs, _: bool) -> Pairs:
-        count, average, squares, spread = 0, 0.0, 0.0, 0.0
-        for value in values(bucket):
-            count += 1
+        average, squares, spread = 0.0, 0.0, 0.0
+        for count, value in enumerate(values(bucket), 1):
             average += (value - average) / count
             squares += (value * value - squares) / count
             variance = (squares * count - count * average * average) / (count - 1) if count > 1 else 0.0
