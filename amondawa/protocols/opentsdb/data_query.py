@@ -21,6 +21,7 @@ from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.times import find_zone, parse_duration, parse_time, split_duration
 
 NO_AGGREGATOR = "none"
+ROW_MS = 3_600_000
 UNITS = {
     "ms": Unit.MILLISECONDS,
     "s": Unit.SECONDS,
@@ -129,6 +130,25 @@ class CheckedQuery:
     start_ms: int
     end_ms: int
     sub_queries: tuple[CheckedSubQuery, ...] = field(default=())
+
+
+def row_range(query: CheckedQuery, sub: CheckedSubQuery) -> tuple[int, int]:
+    """Return the rows that a sub query reads: whole hours around the range and around the buckets at its ends.
+
+    Returns:
+        First moment in ms, and end (exclusive).
+    """
+    grid = None if sub.downsample is None else sub.downsample.grid
+    step_ms = 0 if grid is None or grid.whole is not None else grid.step_ms
+    start_s, end_s = query.start_ms // 1000, query.end_ms // 1000 + 1
+    if step_ms:
+        start_s -= start_s * 1000 % step_ms // 1000
+        end_s += (step_ms - end_s * 1000 % step_ms) // 1000
+    start_ms = max(start_s * 1000 // ROW_MS * ROW_MS, 0)
+    end_ms = end_s * 1000
+    if step_ms and end_ms % ROW_MS == 0:
+        return start_ms, end_ms
+    return start_ms, end_ms // ROW_MS * ROW_MS + ROW_MS
 
 
 def check(query: DataQuery, now_ms: int) -> CheckedQuery:

@@ -68,4 +68,4 @@ async def _delete(scope: Scope, lowered: Sequence[Lowered]) -> None:
     """Delete every row that was read, whole hours."""
     for each in lowered:
         for query in each.queries:
-            await scope.gateway.delete(query.selection, each.scan.start_ms, each.scan.end_ms - 1)
+            await scope.gateway.delete(query.selection, query.start_ms, query.end_ms)

@@ -16,44 +16,11 @@ from amondawa.aggregate.fill import DownsampleSeries
 from amondawa.model.query import Identity, Query, Selection, Stage, TagFilter
 from amondawa.model.result import Frame, Result
 from amondawa.model.series import Series
-from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, CheckedSubQuery
+from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, CheckedSubQuery, row_range
 from amondawa.protocols.opentsdb.errors import NoSuchName
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.histogram_query import histogram_stages
 from amondawa.protocols.opentsdb.uid import Uids
-
-ROW_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class ScanRange:
-    """The rows that are read.
-
-    Attributes:
-        start_ms: inclusive, a full hour.
-        end_ms: exclusive, a full hour.
-    """
-
-    start_ms: int
-    end_ms: int
-
-
-def scan_range(start_ms: int, end_ms: int, step_ms: int = 0) -> ScanRange:
-    """Return the rows that a query reads.
-
-    Args:
-        start_ms, end_ms: the query's inclusive range.
-        step_ms: length of the downsampler's buckets; 0 = none, or one bucket for all.
-    """
-    start_s, end_s = start_ms // 1000, end_ms // 1000 + 1
-    if step_ms:
-        start_s -= start_s * 1000 % step_ms // 1000
-        end_s += (step_ms - end_s * 1000 % step_ms) // 1000
-    start = max(start_s * 1000 // ROW_MS * ROW_MS, 0)
-    end = end_s * 1000
-    if step_ms and end % ROW_MS == 0:
-        return ScanRange(start, end)
-    return ScanRange(start, end // ROW_MS * ROW_MS + ROW_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +31,11 @@ class Lowered:
         sub: what was asked.
         queries: the reads, each with its series' stages; more than one where series are named by id.
         group: stages for all of their frames together.
-        scan: the rows read.
     """
 
     sub: CheckedSubQuery
     queries: tuple[Query, ...]
     group: tuple[Stage, ...]
-    scan: ScanRange
 
     def finish(self, results: Sequence[Result], clock: RangeClock) -> list[Frame]:
         """Return the frames of the answer from the results of `queries`."""
@@ -99,23 +64,22 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
         NoSuchName: metric, tag or literal value was never written.
         NoSuchId: a TSUID holds an unknown id.
     """
-    grid = None if sub.downsample is None else sub.downsample.grid
-    scan = scan_range(query.start_ms, query.end_ms, 0 if grid is None or grid.whole else grid.step_ms)
+    first_ms, end_ms = row_range(query, sub)
     selections = await _selections(sub, uids)
-    series_stages = _series_stages(sub, scan)
+    series_stages = _series_stages(sub, first_ms, end_ms)
     group_stages = _group_stages(sub, uids)
     one = len(selections) == 1
     template = Query(
         Selection(uids.domain, ""),
-        scan.start_ms,
-        scan.end_ms - 1,
+        first_ms,
+        end_ms - 1,
         (*series_stages, *group_stages) if one else series_stages,
         identity=Identity.TIME,
         clock_start_ms=query.start_ms,
         clock_end_ms=query.end_ms,
     )
     queries = tuple(replace(template, selection=selection) for selection in selections)
-    return Lowered(sub, queries, () if one else group_stages, scan)
+    return Lowered(sub, queries, () if one else group_stages)
 
 
 async def _selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
@@ -153,13 +117,13 @@ def selection_of(series: Series) -> Selection:
     return Selection(series.domain, series.metric, filters, frozenset(name for name, _ in series.tags))
 
 
-def _series_stages(sub: CheckedSubQuery, scan: ScanRange) -> tuple[Stage, ...]:
+def _series_stages(sub: CheckedSubQuery, first_ms: int, end_ms: int) -> tuple[Stage, ...]:
     """Return what is done to each series on its own."""
     if sub.asked.histogram:
         return ()
     stages: list[Stage] = [OnlyKinds()]
     if sub.downsample is not None:
-        stages.append(DownsampleSeries(sub.downsample, scan.start_ms, scan.end_ms))
+        stages.append(DownsampleSeries(sub.downsample, first_ms, end_ms))
     if sub.asked.rate:
         stages.append(RateSeries(sub.asked.rate_rules or PLAIN))
     return tuple(stages)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from amondawa.protocols.base import Scope
-from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, check
+from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
+from amondawa.protocols.opentsdb.data_query import ROW_MS, CheckedQuery, DataQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
+from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of
+from amondawa.protocols.opentsdb.expression_query import check_expressions
+from amondawa.protocols.opentsdb.expression_render import render_outputs
+from amondawa.protocols.opentsdb.expression_schemas import load_expression_query
+from amondawa.protocols.opentsdb.gexp import evaluate_gexp, parse_gexp
+from amondawa.protocols.opentsdb.notes import Note, notes_of
 from amondawa.protocols.opentsdb.query_schemas import load_query
-from amondawa.protocols.opentsdb.render import Answered, Page, render
+from amondawa.protocols.opentsdb.render import Answered, Page, lines_of, render
 from amondawa.protocols.opentsdb.uid import Uids
-from amondawa.protocols.opentsdb.uri import parse_query
+from amondawa.protocols.opentsdb.uri import parse_query, with_flags
 
 METHODS = ("GET", "POST", "DELETE")
 
@@ -33,7 +38,11 @@ def add_query_routes(app: web.Application, scope: Scope, prefix: str, guard: Gua
         prefix: such as `/domains/{domain}`, or empty.
         guard: turns a handler of this dialect into one of aiohttp.
     """
-    for path, handler in (("query", answer_query),):
+    for path, handler in (
+        ("query/exp", answer_expressions),
+        ("query/gexp", answer_gexp),
+        ("query", answer_query),
+    ):
         pattern = rf"{prefix}/api{{version:(/v\d[^/]*)?}}/{path}{{tail:(/.*)?}}"
         app.router.add_route("*", pattern, guard(handler))
 
@@ -47,8 +56,77 @@ async def answer_query(call: Call) -> Answer:
     method = checked_method(call)
     query = await read_query(call, method)
     checked = check(query, call.scope.gateway.now_ms)
-    body = await evaluate(call.scope, call.domain, checked, partial(_render, checked), query_label(call, checked))
-    return Answer(body)
+    notes = await _notes(call, checked)
+
+    def finish(answered: list[Answered], uids: Uids) -> bytes:
+        lines = [line for each in answered for line in lines_of(each, uids)]
+        return render(Page(checked, uids, *notes), lines, summary_of(answered))
+
+    return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
+
+
+async def answer_gexp(call: Call) -> Answer:
+    """Answer /api/query/gexp; a POST is an ordinary query, as in the original.
+
+    Raises:
+        TsdbError: the request is not right.
+    """
+    method = checked_method(call)
+    texts = call.params.all("exp")
+    if method == "POST" or not texts:
+        return await answer_query(call)
+    start = call.params.required("start")
+    trees = [parse_gexp(text) for text in texts]
+    subs = tuple(sub for tree in trees for sub in tree.metrics())
+    query = with_flags(DataQuery(start, call.params.get("end"), subs), call.params)
+    checked = check(query, call.scope.gateway.now_ms)
+    notes = await _notes(call, checked)
+
+    def finish(answered: list[Answered], uids: Uids) -> bytes:
+        results = {each.sub.asked: lines_of(each, uids) for each in answered}
+        lines = [line for tree in trees for line in evaluate_gexp(tree, results, uids)]
+        return render(Page(checked, uids, *notes), lines, summary_of(answered))
+
+    return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
+
+
+async def answer_expressions(call: Call) -> Answer:
+    """Answer /api/query/exp.
+
+    Raises:
+        TsdbError: the request is not right.
+    """
+    checked_method(call)
+    body = await call.read()
+    if not body.strip():
+        raise TsdbError("Incoming data was null or empty", 500)
+    query = load_expression_query(parse_json(body))
+    formulas = check_expressions(query, call.scope.gateway.now_ms)
+    checked = check(query.data_query(), call.scope.gateway.now_ms)
+
+    def finish(answered: list[Answered], uids: Uids) -> bytes:
+        results = {each.sub.asked: [line_of(frame, uids) for frame in each.frames] for each in answered}
+        metrics = {}
+        for metric in query.metrics:
+            sub = query.sub_query(metric)
+            tags = frozenset(one.tag_name for one in sub.filters)
+            fill = 0.0 if metric.fill is None else metric.fill.value
+            metrics[metric.name] = Variable(tuple(results[sub]), fill, tags)
+        return render_outputs(query, evaluate_all(query, formulas, metrics, uids))
+
+    return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
+
+
+async def _notes(call: Call, query: CheckedQuery) -> tuple[Mapping[str, Sequence[Note]], Sequence[Note]]:
+    """Return the annotations that the answer may show: by TSUID, and the global ones of the hours of the range."""
+    if not query.asked.annotations:
+        return {}, ()
+    by_tsuid = await notes_of(call.scope, call.domain).all()
+    if not query.asked.global_annotations:
+        return by_tsuid, ()
+    first_ms = query.start_ms // ROW_MS * ROW_MS
+    last_ms = query.end_ms // ROW_MS * ROW_MS + ROW_MS - 1
+    return by_tsuid, [note for note in by_tsuid.get("", ()) if first_ms <= note.start_ms <= last_ms]
 
 
 def checked_method(call: Call) -> str:
@@ -88,10 +166,6 @@ def query_label(call: Call, query: CheckedQuery) -> str:
     """Return what the list of running queries shows."""
     names = [sub.asked.metric or ",".join(sub.asked.tsuids) for sub in query.sub_queries]
     return f"opentsdb {call.path} {' '.join(names)}"[:200]
-
-
-def _render(query: CheckedQuery, answered: list[Answered], uids: Uids) -> bytes:
-    return render(Page(query, uids), answered, summary_of(answered))
 
 
 def summary_of(answered: list[Answered]) -> dict[str, Any]:

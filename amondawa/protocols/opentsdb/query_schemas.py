@@ -56,7 +56,7 @@ class Whole(fields.Field[int]):
         return number
 
 
-class _Lenient(Schema):
+class LenientSchema(Schema):
     """An object whose nulls and unknown fields count as absent."""
 
     class Meta:
@@ -70,7 +70,7 @@ class _Lenient(Schema):
         return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
-class RateSchema(_Lenient):
+class RateSchema(LenientSchema):
     """`rateOptions`."""
 
     counter = Flag(load_default=False)
@@ -84,7 +84,7 @@ class RateSchema(_Lenient):
         return CounterRules(**data)
 
 
-class FilterSchema(_Lenient):
+class FilterSchema(LenientSchema):
     """One entry of `filters`."""
 
     kind = Text(data_key="type", load_default="")
@@ -102,7 +102,7 @@ class FilterSchema(_Lenient):
             raise ValidationError(str(error)) from error
 
 
-class SubQuerySchema(_Lenient):
+class SubQuerySchema(LenientSchema):
     """One entry of `queries`."""
 
     aggregator = Text(load_default=None)
@@ -137,7 +137,7 @@ class SubQuerySchema(_Lenient):
         return SubQuery(filters=tuple(filters), **{**data, "tsuids": tuple(data["tsuids"])})
 
 
-class QuerySchema(_Lenient):
+class QuerySchema(LenientSchema):
     """The whole body."""
 
     start = Text(load_default=None)

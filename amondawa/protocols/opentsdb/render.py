@@ -18,14 +18,12 @@ from amondawa.aggregate.fill import Fill
 from amondawa.model.points import Float64s, Int64s, Kind, Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery, row_range
+from amondawa.protocols.opentsdb.notes import Note
 from amondawa.protocols.opentsdb.uid import Uids
 
 PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e7
 """magnitudes that Java writes without an exponent"""
-
-Notes = Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]]
-"""TSUID -> (start in ms, annotation as on the wire), in order of start; of the rows that were read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,47 +48,76 @@ class Page:
     Attributes:
         query: what was asked.
         uids: for wire names and TSUIDs.
-        notes: annotations of series.
-        global_notes: annotations of no series, in order of start.
+        notes: annotations by TSUID.
+        global_notes: annotations of no series, those of the hours of the range.
     """
 
     query: CheckedQuery
     uids: Uids
-    notes: Notes = field(default_factory=dict)
-    global_notes: Sequence[tuple[int, Mapping[str, Any]]] = ()
+    notes: Mapping[str, Sequence[Note]] = field(default_factory=dict)
+    global_notes: Sequence[Note] = ()
 
 
-def render(page: Page, answered: Sequence[Answered], summary: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body of an answer, results in the order of the sub queries."""
-    results = [render_result(page, answer, frame) for answer in answered for frame in answer.frames]
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One result as it is written.
+
+    Attributes:
+        sub: the sub query it stems from.
+        metric: its name.
+        tags: tags that all members share.
+        aggregated: names of the tags they differ in.
+        points: LONG and DOUBLE points in the query's range.
+        members: stored series whose TSUIDs and annotations belong to it.
+        bare_annotations: an empty list of annotations stands there whatever there is.
+        stats: figures about its execution.
+    """
+
+    sub: CheckedSubQuery
+    metric: str
+    tags: Mapping[str, str]
+    aggregated: Sequence[str]
+    points: Points
+    members: Sequence[Series] = ()
+    bare_annotations: bool = False
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+def lines_of(answered: Answered, uids: Uids) -> list[Line]:
+    """Return the results of a sub query as they are written."""
+    return [_line_of(answered, frame, uids) for frame in answered.frames]
+
+
+def _line_of(answered: Answered, frame: Frame, uids: Uids) -> Line:
+    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
+    suffix = "".join(str(group["suffix"]) for group in frame.groups)
+    metric = uids.wire_name("metric", frame.metric) + suffix
+    return Line(answered.sub, metric, tags, aggregated, frame.points, frame.members, stats=answered.stats)
+
+
+def render(page: Page, lines: Sequence[Line], summary: Mapping[str, Any] | None = None) -> bytes:
+    """Return the body of an answer."""
+    results = [render_line(page, line) for line in lines]
     if page.query.asked.show_summary:
         results.append(b'{"statsSummary":%s}' % orjson.dumps(summary or {}))
     return b"[%s]" % b",".join(results)
 
 
-def render_result(page: Page, answer: Answered, frame: Frame) -> bytes:
+def render_line(page: Page, line: Line) -> bytes:
     """Return one result."""
     asked = page.query.asked
-    members = [page.uids.wire_series(series) for series in frame.members]
-    tags, aggregated = common_tags(members)
-    fields: dict[str, Any] = {"metric": result_metric(page, frame), "tags": tags, "aggregateTags": aggregated}
+    fields: dict[str, Any] = {"metric": line.metric, "tags": line.tags, "aggregateTags": line.aggregated}
     if asked.show_query:
-        fields["query"] = described(answer.sub, page.uids)
+        fields["query"] = described(line.sub, page.uids)
     if asked.show_tsuids:
-        fields["tsuids"] = sorted(page.uids.tsuid(series) for series in frame.members)
+        fields["tsuids"] = sorted(page.uids.tsuid(series) for series in line.members)
     if asked.annotations:
-        fields.update(_annotations(page, frame))
-    null = answer.sub.downsample is not None and answer.sub.downsample.fill is Fill.NULL
+        fields.update(_annotations(page, line))
+    null = line.sub.downsample is not None and line.sub.downsample.fill is Fill.NULL
     head = orjson.dumps(fields)[:-1]
-    dps = render_points(frame.points, asked.ms, asked.arrays, b"null" if null else b'"NaN"')
-    tail = b',"stats":%s' % orjson.dumps(dict(answer.stats)) if asked.show_stats else b""
+    dps = render_points(line.points, asked.ms, asked.arrays, b"null" if null else b'"NaN"')
+    tail = b',"stats":%s' % orjson.dumps(dict(line.stats)) if asked.show_stats else b""
     return b'%s,"dps":%s%s}' % (head, dps, tail)
-
-
-def result_metric(page: Page, frame: Frame) -> str:
-    """Return the wire name of a result: its metric's, or the one a histogram's percentile carries."""
-    suffix = "".join(str(group.get("suffix", "")) for group in frame.groups)
-    return page.uids.wire_name("metric", frame.metric) + suffix
 
 
 def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
@@ -108,21 +135,24 @@ def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
     return tags, [name for name, found in values.items() if len(found) > 1]
 
 
-def _annotations(page: Page, frame: Frame) -> dict[str, Any]:
+def _annotations(page: Page, line: Line) -> dict[str, Any]:
     """Return the fields for notes: a series' own as soon as its rows hold any, global ones when there are any."""
     fields: dict[str, Any] = {}
-    if page.notes:
-        found = [note for series in frame.members for note in page.notes.get(page.uids.tsuid(series), ())]
-        if found:
+    if line.bare_annotations:
+        fields["annotations"] = []
+    elif page.notes:
+        found = [note for series in line.members for note in page.notes.get(page.uids.tsuid(series), ())]
+        rows = row_range(page.query, line.sub)
+        if any(rows[0] <= note.start_ms < rows[1] for note in found):
             fields["annotations"] = _in_range(page.query, found)
     if page.global_notes:
         fields["globalAnnotations"] = _in_range(page.query, page.global_notes)
     return fields
 
 
-def _in_range(query: CheckedQuery, notes: Sequence[tuple[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    ordered = sorted(notes, key=lambda note: note[0])
-    return [dict(note) for start_ms, note in ordered if query.start_ms <= start_ms <= query.end_ms]
+def _in_range(query: CheckedQuery, notes: Sequence[Note]) -> list[dict[str, Any]]:
+    ordered = sorted(notes, key=lambda note: note.start_ms)
+    return [note.wire() for note in ordered if query.start_ms <= note.start_ms <= query.end_ms]
 
 
 def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:

@@ -1,0 +1,164 @@
+"""Evaluation of expressions over metrics: which series belong together, and their values at every time of any of them.
+
+Source: suite query_exp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from amondawa.aggregate.formula import Formula
+from amondawa.aggregate.series_functions import aligned
+from amondawa.model.points import Points
+from amondawa.model.result import Frame
+from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.expression_query import Expression, ExpressionQuery, Join
+from amondawa.protocols.opentsdb.render import common_tags
+from amondawa.protocols.opentsdb.uid import Uids
+
+NO_VALUE = float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One series of a variable.
+
+    Attributes:
+        metrics: wire names of the metrics in it, sorted.
+        tags: tags that all of its members share.
+        aggregated: names of the tags they differ in.
+        points: LONG and DOUBLE points.
+    """
+
+    metrics: tuple[str, ...]
+    tags: Mapping[str, str]
+    aggregated: tuple[str, ...]
+    points: Points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variable:
+    """What a name in an expression stands for.
+
+    Attributes:
+        lines: its series.
+        fill: the value where a series has none.
+        query_tags: the tags that the filters of its metric name; none for expressions.
+    """
+
+    lines: tuple[Line, ...]
+    fill: float
+    query_tags: frozenset[str] = frozenset()
+
+
+def line_of(frame: Frame, uids: Uids) -> Line:
+    """Return a result of a sub query as a line."""
+    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
+    return Line((uids.wire_name("metric", frame.metric),), tags, tuple(aggregated), frame.points)
+
+
+def evaluate_all(
+    query: ExpressionQuery, formulas: Mapping[str, Formula], metrics: Mapping[str, Variable], uids: Uids
+) -> dict[str, Variable]:
+    """Evaluate every expression.
+
+    Returns:
+        The metrics and the expressions, by name.
+
+    Raises:
+        TsdbError: 400, expressions refer to each other in a circle; an intersection is empty.
+    """
+    known = dict(metrics)
+    by_name = {one.name: one for one in query.expressions}
+    for name in _in_order(by_name, formulas):
+        known[name] = evaluate_one(by_name[name], formulas[name], known, uids)
+    return known
+
+
+def _in_order(expressions: Mapping[str, Expression], formulas: Mapping[str, Formula]) -> list[str]:
+    """Return the names of the expressions, each after those it uses."""
+    ordered: dict[str, None] = {}
+    open_names: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in ordered:
+            return
+        if name in open_names:
+            raise TsdbError(f"Circular reference found: {name}")
+        open_names.add(name)
+        for used in formulas[name].names:
+            if used == name:
+                raise TsdbError(f"Self referencing expression found: {name}")
+            if used in expressions:
+                visit(used)
+        ordered[name] = None
+
+    for name in expressions:
+        visit(name)
+    return list(ordered)
+
+
+def evaluate_one(expression: Expression, formula: Formula, known: Mapping[str, Variable], uids: Uids) -> Variable:
+    """Evaluate an expression over variables.
+
+    Raises:
+        TsdbError: 400, no series is in all variables and the join wants that.
+    """
+    variables = [known[name] for name in formula.names]
+    rows = join(variables, expression.join, uids)
+    lines = compute(formula, variables, rows)
+    return Variable(lines, NO_VALUE if expression.fill is None else expression.fill.value)
+
+
+def compute(formula: Formula, variables: Sequence[Variable], rows: Sequence[Sequence[Line | None]]) -> tuple[Line, ...]:
+    """Return one line a row: the formula at every time at which any series of any row has a point."""
+    cells = [(line, variable.fill) for row in rows for line, variable in zip(row, variables, strict=True)]
+    streams = [Points.empty() if line is None else line.points for line, _ in cells]
+    fills = [0.0 if line is None else fill for line, fill in cells]
+    times, columns = aligned(streams, fills)
+    out = []
+    for at, row in enumerate(rows):
+        own = columns[at * len(variables) : (at + 1) * len(variables)]
+        values = formula.evaluate(dict(zip(formula.names, own, strict=True)), len(times))
+        out.append(_described([line for line in row if line is not None], Points.doubles(times, values)))
+    return tuple(out)
+
+
+def _described(lines: Sequence[Line], points: Points) -> Line:
+    """Return points with what describes the lines they were made of."""
+    metrics = sorted({metric for line in lines for metric in line.metrics})
+    aggregated = dict.fromkeys(name for line in lines for name in line.aggregated)
+    return Line(tuple(metrics), lines[0].tags, tuple(aggregated), points)
+
+
+def join(variables: Sequence[Variable], how: Join, uids: Uids) -> list[list[Line | None]]:
+    """Return rows of series that belong together, one of each variable (None = it has none), ordered by the ids of their tags.
+
+    Raises:
+        TsdbError: 400, nothing is in all variables and that was wanted.
+    """
+    rows: dict[tuple[int, ...], list[Line | None]] = {}
+    for at, variable in enumerate(variables):
+        for line in variable.lines:
+            key = _key(line, variable, how, uids)
+            rows.setdefault(key, [None] * len(variables))[at] = line
+    if how.intersection and any(variable.lines for variable in variables):
+        rows = {key: row for key, row in rows.items() if None not in row}
+        if not rows:
+            raise TsdbError("No intersections found: the variables share no series with equal tags")
+    return [rows[key] for key in sorted(rows)]
+
+
+def _key(line: Line, variable: Variable, how: Join, uids: Uids) -> tuple[int, ...]:
+    """Return what series that belong together share."""
+    if not line.tags:
+        return ()
+    names = [name for name in line.tags if not how.query_tags or name in variable.query_tags]
+    pairs = sorted((_id(uids, name), uids.id_of("tagv", line.tags[name]) or 0) for name in names)
+    key = tuple(number for pair in pairs for number in pair)
+    return key + tuple(sorted(_id(uids, name) for name in line.aggregated)) if how.aggregated_tags else key
+
+
+def _id(uids: Uids, name: str) -> int:
+    return uids.id_of("tagk", name) or 0
