@@ -24,7 +24,7 @@ from amondawa.model.timespan import Span, shift
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.problems import RequestRefused
 from amondawa.protocols.kairosdb.rollup_late import LateWatch, Source
-from amondawa.protocols.kairosdb.rollup_periods import PeriodGrid, Stretch
+from amondawa.protocols.kairosdb.rollup_periods import PeriodGrid
 from amondawa.protocols.kairosdb.rollup_runs import compute
 from amondawa.protocols.kairosdb.rollup_store import Mark, RollupStore, TaskState
 from amondawa.protocols.kairosdb.rollups import RollupQuery, RollupTask, stored_task
@@ -44,6 +44,8 @@ class _Entry:
     task: RollupTask
     state: TaskState
     marked: set[Mark] = field(default_factory=set)
+    computing_ms: dict[str, int] = field(default_factory=dict)
+    """by query key, the end of what is being computed: late points before it are marked already"""
 
 
 class RollupService:
@@ -60,6 +62,7 @@ class RollupService:
         self._entries: dict[tuple[str, str], _Entry] = {}
         self._late = LateWatch(gateway.series_of)
         self._changed = asyncio.Event()
+        self._lock = asyncio.Lock()
         self._users = 0
         self._ends: list[Any] = []
         self._running: asyncio.Task[None] | None = None
@@ -95,14 +98,15 @@ class RollupService:
 
     async def refresh(self) -> None:
         """Read all tasks and states anew."""
-        entries: dict[tuple[str, str], _Entry] = {}
-        for domain in await self._store.domains():
-            for task_id, json in await self._store.tasks(domain):
-                entry = await self._read(domain, task_id, json)
-                if entry is not None:
-                    entries[(domain, task_id)] = entry
-        self._entries = entries
-        self._watch()
+        async with self._lock:
+            entries: dict[tuple[str, str], _Entry] = {}
+            for domain in await self._store.domains():
+                for task_id, json in await self._store.tasks(domain):
+                    entry = await self._read(domain, task_id, json)
+                    if entry is not None:
+                        entries[(domain, task_id)] = entry
+            self._entries = entries
+            self._watch()
 
     async def _read(self, domain: str, task_id: str, json: bytes) -> _Entry | None:
         known = self._entries.get((domain, task_id))
@@ -118,7 +122,12 @@ class RollupService:
         return _Entry(domain, task, state or TaskState(_after(self._gateway.now_ms, task.interval)))
 
     async def put(self, domain: str, task: RollupTask) -> None:
-        """Keep a task, new or changed, and schedule it."""
+        """Keep a task, new or changed, and schedule it; what was computed counts as long as it would come out the same."""
+        async with self._lock:
+            await self._put(domain, task)
+        self._changed.set()
+
+    async def _put(self, domain: str, task: RollupTask) -> None:
         state = await self._store.state(domain, task.id) or TaskState(0)
         state.next_run_ms = _after(self._gateway.now_ms, task.interval)
         keys = {query.key for query in task.queries}
@@ -130,7 +139,6 @@ class RollupService:
         await self._store.put_state(domain, task.id, state)
         self._entries[(domain, task.id)] = _Entry(domain, task, state)
         self._watch()
-        self._changed.set()
 
     async def get(self, domain: str, task_id: str) -> bytes | None:
         """Return the JSON of a task."""
@@ -142,9 +150,10 @@ class RollupService:
 
     async def delete(self, domain: str, task_id: str) -> bool:
         """Remove a task; say whether there was one."""
-        self._entries.pop((domain, task_id), None)
-        self._watch()
-        return await self._store.delete_task(domain, task_id)
+        async with self._lock:
+            self._entries.pop((domain, task_id), None)
+            self._watch()
+            return await self._store.delete_task(domain, task_id)
 
     async def status(self, domain: str, task_id: str) -> dict[str, Any] | None:
         """Return what a task's last run did and how far it lags; None when it never ran."""
@@ -188,7 +197,7 @@ class RollupService:
     def _sources(self) -> Iterator[Source]:
         for entry in self._entries.values():
             for query in entry.task.queries:
-                mark_ms = entry.state.watermarks_ms.get(query.key)
+                mark_ms = entry.computing_ms.get(query.key, entry.state.watermarks_ms.get(query.key))
                 if mark_ms is not None:
                     grid = PeriodGrid(query.period, query.zone)
                     yield Source(entry.domain, query.metric.name, entry.task.id, query.key, grid, mark_ms)
@@ -225,11 +234,11 @@ class RollupService:
         entry.state.generation += 1
         entry.state.next_run_ms = _after(started_ms, entry.task.interval)
         entry.marked.clear()
-        await self._store.put_state(entry.domain, entry.task.id, entry.state)
+        await self._keep(entry)
         for query in entry.task.queries:
             entry.state.status[query.key] = await self._run_query(entry, query, started_ms)
         entry.state.last_run_ms = started_ms
-        await self._store.put_state(entry.domain, entry.task.id, entry.state)
+        await self._keep(entry)
 
     async def _run_query(self, entry: _Entry, query: RollupQuery, started_ms: int) -> dict[str, Any]:
         status: dict[str, Any] = {"metric_name": query.save_as, "last_execution_time": _iso(started_ms)}
@@ -271,16 +280,24 @@ class RollupService:
         if start_ms is None:
             start_ms = grid.floor(now_ms - query.lookback_ms)
         written = 0
-        for stretch in grid.stretches(start_ms, grid.floor(now_ms)):
-            # The watch begins before the reading, so that a point written meanwhile is marked.
-            self._advance(entry, query, stretch)
-            written += await compute(self._gateway, entry.domain, query, stretch)
-            await self._store.put_state(entry.domain, entry.task.id, entry.state)
+        try:
+            for stretch in grid.stretches(start_ms, grid.floor(now_ms)):
+                # The watch begins before the reading, so that a point written meanwhile is marked.
+                entry.computing_ms[query.key] = stretch.end_ms
+                self._watch()
+                written += await compute(self._gateway, entry.domain, query, stretch)
+                entry.state.watermarks_ms[query.key] = stretch.end_ms
+                await self._keep(entry)
+        finally:
+            entry.computing_ms.pop(query.key, None)
+            self._watch()
         return written
 
-    def _advance(self, entry: _Entry, query: RollupQuery, stretch: Stretch) -> None:
-        entry.state.watermarks_ms[query.key] = stretch.end_ms
-        self._watch()
+    async def _keep(self, entry: _Entry) -> None:
+        """Note how far a task has come, unless it was replaced or deleted meanwhile."""
+        async with self._lock:
+            if self._entries.get((entry.domain, entry.task.id)) is entry:
+                await self._store.put_state(entry.domain, entry.task.id, entry.state)
 
 
 def _computes(task: RollupTask) -> list[object]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
 from amondawa.errors import BadRequest
-from amondawa.gateway import GatewayDoor
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of, gunzip, read_body
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
@@ -22,8 +21,9 @@ from amondawa.protocols.kairosdb.rollups import RollupTask, read_task, stored_ta
 from amondawa.protocols.kairosdb.routes_answers import Resource, failed, json_answer, nothing, value_answer
 
 _TIME = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})-(\d{1,2})-(\d{1,2})-(\d{1,2})-(\d{1,3})")
-_SERVICES: WeakKeyDictionary[GatewayDoor, RollupService] = WeakKeyDictionary()
-"""One scheduler a gateway, however many applications carry the routes."""
+_SERVICES: WeakValueDictionary[int, RollupService] = WeakValueDictionary()
+"""One scheduler a gateway (by its id, which the scheduler keeps from being used again), however many applications carry the
+routes."""
 _STARTED: web.AppKey[RollupService] = web.AppKey("kairosdb_rollups", RollupService)
 
 
@@ -37,9 +37,9 @@ class RollupRoutes:
     @classmethod
     def of(cls, app: web.Application, scope: Scope) -> RollupRoutes:
         """Return the handlers; the application runs the gateway's scheduler from its start-up to its clean-up."""
-        service = _SERVICES.get(scope.gateway)
+        service = _SERVICES.get(id(scope.gateway))
         if service is None:
-            service = _SERVICES[scope.gateway] = RollupService(scope.gateway, scope.settings.default_domain)
+            service = _SERVICES[id(scope.gateway)] = RollupService(scope.gateway, scope.settings.default_domain)
         if _STARTED not in app:
             app[_STARTED] = service
             app.cleanup_ctx.append(_serve)
