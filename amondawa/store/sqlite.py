@@ -10,10 +10,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from amondawa.errors import ConfigError, NotFound
+from amondawa.errors import ConfigError, NotFound, StorageFull
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore, Capacity, Consumed, Item, Key
 from amondawa.store.limits import check_items, check_keys, check_table
@@ -273,13 +274,8 @@ class SqliteStore(BlockStore):
         with self._catalog:
             places = list(self._tables.values())
         for file in dict.fromkeys(place.file for place in places):
-            if not file.changed:
-                continue
-            try:
-                _purge(file, [place.sql for place in places if place.file is file])
-                file.shrink(_SHRINK_LEAST_PAGES, _SHRINK_MOST_PAGES)
-            finally:
-                file.checkpoint()
+            if file.changed:
+                _tidy(file, [place.sql for place in places if place.file is file])
 
     def consumed(self) -> Consumed:
         """See BlockStore; nothing is billed."""
@@ -319,8 +315,12 @@ def _apply(
             sql.delete(connection, keys)
 
 
-def _purge(file: DatabaseFile, tables: Sequence[ItemTable]) -> None:
-    now_s = int(time.time())
-    with file.write() as connection:
-        for sql in tables:
-            sql.purge(connection, now_s)
+def _tidy(file: DatabaseFile, tables: Sequence[ItemTable]) -> None:
+    """Give back the room that a file can do without; one that lacks the room for it stays changed, for the next time."""
+    with suppress(StorageFull):
+        now_s = int(time.time())
+        with file.write() as connection:
+            for sql in tables:
+                sql.purge(connection, now_s)
+        file.shrink(_SHRINK_LEAST_PAGES, _SHRINK_MOST_PAGES)
+        file.checkpoint()

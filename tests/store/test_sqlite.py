@@ -189,6 +189,7 @@ def test_a_full_disk_is_storage_full_keeps_what_was_there_and_recovers(store: Sq
         with pytest.raises(StorageFull, match="no room"):
             store.change({TABLE: large}, {TABLE: [(b"h", b"old")]})
     assert [one.range for one in store.query_many(TABLE, [b"h"])[b"h"]] == [b"old"]
+    store.tidy()
     set_page_limit(path, store, 1_000_000)
     store.change({TABLE: large}, {TABLE: [(b"h", b"old")]})
     assert store.query_many(TABLE, [b"h"])[b"h"] == large
