@@ -9,8 +9,8 @@
     unary  := ("-" | "!" | "not") unary | number | "true" | "false" | name | "(" choice ")"
     choice := or ["?" choice ":" choice]
 
-Rules as in the Java expression language that OpenTSDB uses: a comparison is 1 or 0 in the end; two whole constants divide without
-remainder; dividing by zero, or taking a remainder by it, gives 0. Source: suite query_exp.
+Rules as in the Java expression language that OpenTSDB uses: a comparison is 1 or 0 in the end; two whole constants
+divide without remainder; dividing by zero, or taking a remainder by it, gives 0. Source: suite query_exp.
 """
 
 from __future__ import annotations

@@ -49,9 +49,9 @@ class Grid:
     def buckets_at(self, time_ms: int) -> Buckets:
         """Return the buckets as they lie around a moment.
 
-        Calendar buckets count from the start of a longer unit: of the next longer one where a whole number of them fills it, of
-        the one after it where not; weeks from a Sunday, several days, months and years from the start of the year.
-        Hours and shorter ones are then elapsed time, across changes of the clock.
+        Calendar buckets count from the start of a longer unit: of the next longer one where a whole number of them
+        fills it, of the one after it where not; weeks from a Sunday, several days, months and years from the start of
+        the year. Hours and shorter ones are then elapsed time, across changes of the clock.
         """
         if not self.calendar:
             return epoch_buckets(self.step_ms)

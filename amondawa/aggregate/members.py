@@ -27,7 +27,7 @@ def truncating_divide(dividend: Int64s, divisor: Int64s) -> Int64s:
     """Divide integers toward zero; a divisor is never 0."""
     quotient = dividend // divisor
     inexact = quotient * divisor != dividend
-    return quotient + (inexact & ((dividend < 0) != (divisor < 0)))
+    return np.asarray(quotient + (inexact & ((dividend < 0) != (divisor < 0))), dtype=np.int64)
 
 
 def _numbers(values: Float64s, present: Bools) -> Bools:
@@ -112,7 +112,7 @@ def mean_longs(values: Int64s, present: Bools) -> Int64s:
 
 def count_floats(values: Float64s, present: Bools) -> Float64s:
     """Count the numbers; a column of NaN gives 0."""
-    return np.count_nonzero(_numbers(values, present), axis=0).astype(np.float64)
+    return np.asarray(np.count_nonzero(_numbers(values, present), axis=0), dtype=np.float64)
 
 
 def count_longs(values: Int64s, present: Bools) -> Int64s:

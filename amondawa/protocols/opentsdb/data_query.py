@@ -232,7 +232,8 @@ def parse_downsample(text: str, start_ms: int, end_ms: int) -> Downsampling:
 
     Args:
         text: `<interval>-<function>[-<fill>]`; an interval ending in `c` follows the calendar, one with `all` is everything.
-        start_ms, end_ms: the query's range.
+        start_ms: first moment of the query.
+        end_ms: last moment of the query.
 
     Raises:
         TsdbError: 400.

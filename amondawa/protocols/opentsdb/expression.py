@@ -133,7 +133,9 @@ def _described(lines: Sequence[Line], points: Points) -> Line:
 
 
 def join(variables: Sequence[Variable], how: Join, uids: Uids) -> list[list[Line | None]]:
-    """Return rows of series that belong together, one of each variable (None = it has none), ordered by the ids of their tags.
+    """Return rows of series that belong together, ordered by the ids of their tags.
+
+    A row has one series of each variable, None where the variable has none.
 
     Raises:
         TsdbError: 400, nothing is in all variables and that was wanted.

@@ -7,6 +7,7 @@ rates, and is cut to the asked range only in the end. Source: suites query_basic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,10 +18,13 @@ from amondawa.model.query import Identity, Query, Selection, Stage, TagFilter
 from amondawa.model.result import Frame, Result
 from amondawa.model.series import Series
 from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, CheckedSubQuery, row_range
-from amondawa.protocols.opentsdb.errors import NoSuchName
+from amondawa.protocols.opentsdb.errors import NoSuchId, NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.histogram_query import histogram_stages
-from amondawa.protocols.opentsdb.uid import Uids
+from amondawa.protocols.opentsdb.uid import UID_HEX, Uids, parse_uids
+
+SHORTEST_TSUID = 3 * UID_HEX
+_TSUID = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{12})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,12 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
 
     Raises:
         NoSuchName: metric, tag or literal value was never written.
-        NoSuchId: a TSUID holds an unknown id.
+        TsdbError: 500, a text is no TSUID.
     """
     first_ms, end_ms = row_range(query, sub)
     selections = await _selections(sub, uids)
     series_stages = _series_stages(sub, first_ms, end_ms)
-    group_stages = _group_stages(sub, uids)
+    group_stages = _group_stages(sub, uids, first_ms)
     one = len(selections) == 1
     template = Query(
         Selection(uids.domain, ""),
@@ -86,10 +90,26 @@ async def _selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
     """Return what to read."""
     asked = sub.asked
     if asked.tsuids:
-        series = dict.fromkeys(uids.series_of_tsuid(tsuid) for tsuid in asked.tsuids)
-        return [selection_of(one) for one in series]
+        series = dict.fromkeys(_series_of(uids, tsuid) for tsuid in asked.tsuids)
+        return [selection_of(one) for one in series if one is not None]
     metric = asked.metric or ""
     return [await select(uids, metric, asked.filters, asked.explicit_tags)]
+
+
+def _series_of(uids: Uids, tsuid: str) -> Series | None:
+    """Return the series of a TSUID; None when its ids name nothing.
+
+    Raises:
+        TsdbError: 500, as the original answers what is no TSUID.
+    """
+    try:
+        return uids.series_of_tsuid(tsuid)
+    except NoSuchId as error:
+        if parse_uids(tsuid) is None and not _TSUID.fullmatch(tsuid):
+            raise TsdbError(f"{tsuid} is not a TSUID", 500) from error
+        if len(tsuid) < SHORTEST_TSUID:
+            raise TsdbError(f"{tsuid} is too short for a TSUID", 500) from error
+        return None
 
 
 async def select(uids: Uids, metric: str, filters: Sequence[TagVFilter], explicit_tags: bool = False) -> Selection:
@@ -129,11 +149,11 @@ def _series_stages(sub: CheckedSubQuery, first_ms: int, end_ms: int) -> tuple[St
     return tuple(stages)
 
 
-def _group_stages(sub: CheckedSubQuery, uids: Uids) -> tuple[Stage, ...]:
+def _group_stages(sub: CheckedSubQuery, uids: Uids, first_ms: int) -> tuple[Stage, ...]:
     """Return what is done to groups of series."""
     group = _group_key(sub, uids)
     if sub.asked.histogram:
-        return histogram_stages(sub, uids.series_ids, group)
+        return histogram_stages(sub, first_ms, uids.series_ids, group)
     combined = CombineGroups(sub.aggregator, uids.series_ids, group, held=sub.asked.rate)
     return (combined, KeepRange())
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
-from amondawa.protocols.opentsdb.data_query import ROW_MS, CheckedQuery, DataQuery, check
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of
@@ -118,15 +118,14 @@ async def answer_expressions(call: Call) -> Answer:
 
 
 async def _notes(call: Call, query: CheckedQuery) -> tuple[Mapping[str, Sequence[Note]], Sequence[Note]]:
-    """Return the annotations that the answer may show: by TSUID, and the global ones of the hours of the range."""
+    """Return the annotations that the answer may show: by TSUID, and the global ones of the range."""
     if not query.asked.annotations:
         return {}, ()
     by_tsuid = await notes_of(call.scope, call.domain).all()
     if not query.asked.global_annotations:
         return by_tsuid, ()
-    first_ms = query.start_ms // ROW_MS * ROW_MS
-    last_ms = query.end_ms // ROW_MS * ROW_MS + ROW_MS - 1
-    return by_tsuid, [note for note in by_tsuid.get("", ()) if first_ms <= note.start_ms <= last_ms]
+    in_range = [note for note in by_tsuid.get("", ()) if query.start_ms <= note.start_ms <= query.end_ms]
+    return by_tsuid, in_range
 
 
 def checked_method(call: Call) -> str:
