@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -26,3 +31,23 @@ def kernel(*signatures: object) -> Callable[[F], F]:
         return cast(F, numba.njit(list(signatures), nogil=True, cache=True, error_model="numpy")(function))
 
     return compiled
+
+
+def _emit_load(typing_context: Any, data: Any, at: Any) -> tuple[Any, Callable[..., Any]]:
+    """Describe `load_word` to the compiler: its type, and the one instruction that it is."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        place = builder.gep(array.data, [arguments[1]])
+        word = builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()))
+        word.align = 1
+        return word
+
+    return numba.types.uint64(data, at), emit
+
+
+if sys.byteorder != "little":
+    raise RuntimeError("the kernels read words as little-endian")
+
+load_word: Callable[[npt.NDArray[np.uint8], int], Any] = intrinsic(_emit_load)
+"""Return the eight bytes at an offset as one little-endian word; only inside kernels, and nothing checks the bounds."""

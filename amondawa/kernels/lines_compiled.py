@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.types import Tuple, boolean, float64, int32, int64, uint8, uint64, void
 
-from amondawa.kernels.compile import BYTES, kernel
+from amondawa.kernels.compile import BYTES, kernel, load_word
 from amondawa.kernels.line_columns import ScannedLines, ScanRules
 from amondawa.model.points import Float64s, Int32s, Int64s, UInt8s
 
@@ -41,20 +41,6 @@ _OTHER = 255
 
 _STATE = Tuple((uint64, uint64))
 _NUMBER = Tuple((int64, int64, float64))
-
-
-@kernel(uint64(BYTES, int64))
-def load_word(data: Bytes, at: int) -> Any:
-    """Return eight bytes as one little-endian word."""
-    word = np.uint64(data[at])
-    word |= np.uint64(data[at + 1]) << np.uint64(8)
-    word |= np.uint64(data[at + 2]) << np.uint64(16)
-    word |= np.uint64(data[at + 3]) << np.uint64(24)
-    word |= np.uint64(data[at + 4]) << np.uint64(32)
-    word |= np.uint64(data[at + 5]) << np.uint64(40)
-    word |= np.uint64(data[at + 6]) << np.uint64(48)
-    word |= np.uint64(data[at + 7]) << np.uint64(56)
-    return word
 
 
 @kernel(uint64(BYTES, int64, int64))
