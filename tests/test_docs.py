@@ -16,6 +16,7 @@ from amondawa.protocols.base import Scope
 from amondawa.protocols.native.routes import application
 from amondawa.settings import Settings, variable_of
 from compat_tests.process import HOST, ServerProcess
+from tests.naive import NaiveGateway
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
