@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from amondawa.model.series import Tags
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.incoming import Incoming
 from amondawa.protocols.opentsdb.javamap import java_order
-from amondawa.protocols.opentsdb.names import check_series
+from amondawa.protocols.opentsdb.names import check_metric, check_series, check_tag, check_tag_count
 from amondawa.protocols.opentsdb.report import refusal
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.values import BadNumber, check_point, parse_value, time_in_ms
@@ -52,15 +52,26 @@ def check_tags(metric: str, tags: Mapping[str, str | None], max_tags: int) -> Ta
     Raises:
         Refused: too many tags, or characters that are not allowed.
     """
-    plain = {name: value for name, value in tags.items() if value is not None}
     try:
-        check_series(metric, plain, max_tags)
+        if None not in tags.values():
+            plain = {name: value or "" for name, value in tags.items()}
+            check_series(metric, plain, max_tags)
+            return tuple(sorted(plain.items()))
+        _refuse_null(metric, tags, max_tags)
     except BadRequest as error:
         raise Refused(error.message) from error
-    if len(plain) < len(tags):
-        name = next(name for name in java_order(tags) if tags[name] is None)
-        raise Refused(f"Invalid tag value with key [{name}]: null")
-    return tuple(sorted(plain.items()))
+
+
+def _refuse_null(metric: str, tags: Mapping[str, str | None], max_tags: int) -> NoReturn:
+    """Refuse tags of which a value is null, in the words for the first thing that is wrong."""
+    check_tag_count(metric, {name: str(value) for name, value in tags.items()}, max_tags)
+    check_metric(metric)
+    for name in java_order(tags):
+        value = tags[name]
+        check_tag(name, "null" if value is None else value)
+        if value is None:
+            break
+    raise Refused(f"Invalid tag value with key [{name}]: null")
 
 
 def check_value(metric: str, timestamp: int, text: str, tags: Mapping[str, str | None]) -> int | float:

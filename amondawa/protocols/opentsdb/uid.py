@@ -109,6 +109,8 @@ class _Table:
         if stored != name:
             self.stored[uid] = stored
             self.by_stored[stored] = uid
+        elif uid in self.stored:
+            del self.stored[uid], self.by_stored[stored]
 
     def of_stored(self, stored: str) -> int | None:
         """Return the id whose points are stored under a name."""
@@ -201,9 +203,6 @@ class Uids:
             explicit = uid in table.explicit
             self.version += 1
             table.put(uid, name, stored, table.created_s[uid], explicit)
-            if stored == name:
-                table.stored.pop(uid, None)
-                table.by_stored.pop(stored, None)
             self._pending.append((kind, uid, name, stored, table.created_s[uid], int(explicit)))
 
     # stored names -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,311 @@
+"""Points over HTTP: the short way and the exact way must agree, and answers must be the original's."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amondawa.errors import Overloaded, StorageFull, TooOld
+from amondawa.model.points import Kind, WriteBatch, same_kind
+from amondawa.protocols.base import Scope
+from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.incoming import parse_points
+from amondawa.protocols.opentsdb.put_columns import SeriesCache, Unusual, parse_columns
+from amondawa.protocols.opentsdb.put_points import Columns, collect_number, collect_points
+from amondawa.protocols.opentsdb.uid import Uids
+from amondawa.settings import Settings
+from tests.naive import NaiveGateway
+from tests.protocols.opentsdb.served import START_S, Served, serve
+
+GOOD = {"metric": "m", "timestamp": START_S, "value": 1, "tags": {"host": "a"}}
+
+
+def one_long(ref: int, value: int = 1) -> WriteBatch:
+    """Return a batch of one point."""
+    refs, times = np.array([ref], np.int32), np.array([START_S * 1000], np.int64)
+    return WriteBatch(refs, times, same_kind(Kind.LONG, 1), np.array([value], np.int64))
+
+
+def made() -> tuple[Scope, Uids]:
+    gateway = NaiveGateway()
+    return Scope(gateway, Settings()), Uids(gateway, "d")
+
+
+def rows(scope: Scope, batch: WriteBatch) -> list[tuple[Any, ...]]:
+    """Return a batch as comparable rows."""
+    refs, times, kinds, bits = batch.refs.tolist(), batch.times_ms.tolist(), batch.kinds.tolist(), batch.bits.tolist()
+    return [(scope.gateway.series_of(r), t, k, b) for r, t, k, b in zip(refs, times, kinds, bits, strict=True)]
+
+
+async def exactly(body: bytes) -> tuple[list[tuple[Any, ...]], int]:
+    """Return what the exact way stores, and how many points it refuses."""
+    scope, uids = made()
+    columns = Columns()
+    _, refused = await collect_points(scope, uids, parse_points(body), columns, collect_number)
+    return rows(scope, columns.batch()), len(refused)
+
+
+# any JSON that comes near a point, mostly right ------------------------------------------------------------------
+
+NAMES = st.sampled_from(["m", "sys.cpu", "a/b-c_d", "ünï", "b ad", "", "x!"])
+NUMBERS = st.one_of(
+    st.integers(-(2**64), 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["1", "-2", "+3", "1.5", "1e3", "abc", "", " 5", " 5.0", "1.5f", "NaN", "1e999", "0x1p3", "007"]),
+    st.booleans(),
+    st.none(),
+)
+TIMES = st.one_of(
+    st.integers(-2, 2**34), st.integers(10**12, 10**14), st.sampled_from([str(START_S), "", "x", 1.5, None, True])
+)
+TAGS = st.one_of(
+    st.dictionaries(st.sampled_from(["host", "dc", "b ad", "k" * 3]), NAMES, max_size=3),
+    st.sampled_from([None, {}, {f"k{n}": "v" for n in range(9)}, {"host": 1}, {"host": None}, [], "x"]),
+)
+POINTS = st.fixed_dictionaries(
+    {}, optional={"metric": NAMES, "timestamp": TIMES, "value": NUMBERS, "tags": TAGS, "extra": st.integers()}
+)
+RIGHT = st.fixed_dictionaries(
+    {
+        "metric": st.sampled_from(["m", "sys.cpu", "ünï"]),
+        "timestamp": st.integers(1, 9_999_999_999_999),
+        "value": st.one_of(
+            st.integers(-(2**63), 2**63 - 1),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.sampled_from(["2", "+7", "1.5E-2", "-9223372036854775808"]),
+        ),
+        "tags": st.dictionaries(st.sampled_from(["host", "dc"]), st.sampled_from(["a", "b"]), min_size=1),
+    }
+)
+BODIES = st.one_of(
+    POINTS, RIGHT, st.lists(RIGHT, max_size=5), st.lists(st.one_of(RIGHT, RIGHT, POINTS, st.none()), max_size=5)
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(BODIES, st.booleans())
+async def test_the_short_way_takes_only_what_the_exact_way_stores_alike(body: Any, spaced: bool):
+    data = json.dumps(body, ensure_ascii=spaced, indent=2 if spaced else None).encode()
+    scope, uids = made()
+    try:
+        batch = parse_columns(data, SeriesCache(scope, uids))
+    except Unusual:
+        return
+    assert (rows(scope, batch), 0) == await exactly(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(RIGHT, min_size=1, max_size=8))
+async def test_the_short_way_takes_every_body_that_is_right(body: list[Any]):
+    scope, uids = made()
+    cache = SeriesCache(scope, uids)
+    data = json.dumps(body).encode()
+    first = rows(scope, parse_columns(data, cache))
+    assert first == rows(scope, parse_columns(data, cache))
+    assert len(first) == len(body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(BODIES.map(lambda body: json.dumps(body).encode()), st.binary(max_size=60)), st.data())
+async def test_no_bytes_break_either_way(body: bytes, data: st.DataObject):
+    cut = body[: data.draw(st.integers(0, len(body)))]
+    scope, uids = made()
+    with contextlib.suppress(Unusual):
+        parse_columns(cut, SeriesCache(scope, uids))
+    try:
+        await exactly(cut)
+    except TsdbError as error:
+        assert error.status == 400
+
+
+def test_a_full_cache_forgets_and_finds_the_same_series_again():
+    scope, uids = made()
+    cache = SeriesCache(scope, uids, limit=2)
+    body = json.dumps([{**GOOD, "tags": {"host": f"h{n}"}} for n in range(7)]).encode()
+    first = parse_columns(body, cache).refs.tolist()
+    assert parse_columns(body, cache).refs.tolist() == first
+    assert len(set(first)) == 7
+
+
+def test_a_cache_forgets_after_a_rename():
+    scope, uids = made()
+    cache = SeriesCache(scope, uids)
+    body = json.dumps(GOOD).encode()
+    (before,) = parse_columns(body, cache).refs.tolist()
+    uids.rename("metric", 1, "elsewhere")
+    (after,) = parse_columns(body, cache).refs.tolist()
+    assert before != after
+
+
+# answers -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_good_point_without_flags_gets_204(tsdb: Served):
+    status, body, headers = await tsdb.raw("POST", "/api/put", GOOD)
+    assert (status, body) == (204, b"")
+    assert "Content-Type" not in headers
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer"),
+    [
+        ("summary", {"success": 1, "failed": 0}),
+        ("details", {"success": 1, "failed": 0, "errors": []}),
+        ("details=false", {"success": 1, "failed": 0, "errors": []}),
+        ("sync_timeout=10&summary", {"success": 1, "timeouts": 0, "failed": 0}),
+        ("sync_timeout=0&summary", {"success": 1, "failed": 0}),
+    ],
+)
+async def test_flags_choose_the_answer_by_being_there(tsdb: Served, flags: str, answer: dict[str, Any]):
+    assert await tsdb.ask("POST", f"/api/put?{flags}", GOOD) == (200, answer)
+
+
+async def test_a_timeout_that_is_no_number_is_an_internal_error(tsdb: Served):
+    status, answer = await tsdb.ask("POST", "/api/put?sync_timeout=abc", GOOD)
+    assert (status, answer["error"]["message"]) == (500, 'For input string: "abc"')
+
+
+REFUSED = [
+    ({"metric": ""}, "Metric name was empty"),
+    ({"metric": None}, "Metric name was empty"),
+    ({"timestamp": 0}, "Invalid timestamp"),
+    ({"timestamp": -1}, "Invalid timestamp"),
+    ({"value": ""}, "Empty value"),
+    ({"value": None}, "Empty value"),
+    ({"tags": {}}, "Missing tags"),
+    ({"tags": None}, "Missing tags"),
+    ({"value": "abc"}, "Unable to parse value to a number"),
+    ({"value": True}, "Unable to parse value to a number"),
+    ({"value": "true"}, "Unable to parse value to a number"),
+    ({"value": 2**63}, "Unable to parse value to a number"),
+    ({"value": "1e999"}, f"value is NaN or Infinite: Infinity for metric=m timestamp={START_S}"),
+    ({"metric": "a b", "value": "x"}, "Unable to parse value to a number"),
+    ({"metric": "a b"}, 'Invalid metric name ("a b"): illegal character:  '),
+    ({"tags": {"k": "v v"}}, 'Invalid tag value with key [k] ("v v"): illegal character:  '),
+    ({"tags": {"k": None}}, "Invalid tag value with key [k]: null"),
+    (
+        {"timestamp": 13569984000000, "value": 300},
+        "bad timestamp=13569984000000 when trying to add value=[1, 44]/1 to metric=m, tags={host=a}",
+    ),
+    (
+        {"timestamp": 13569984000000, "value": 2.5},
+        "bad timestamp=13569984000000 when trying to add value=[64, 32, 0, 0]/11 to metric=m, tags={host=a}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), REFUSED)
+async def test_a_point_that_is_not_right_is_refused_in_the_originals_words(
+    tsdb: Served, change: dict[str, Any], text: str
+):
+    status, answer = await tsdb.ask("POST", "/api/put?details", [GOOD, {**GOOD, **change}])
+    assert (status, answer["success"], answer["failed"]) == (400, 1, 1)
+    assert answer["errors"][0]["error"] == text
+
+
+async def test_an_echo_has_the_value_as_text_and_leaves_out_what_was_absent(tsdb: Served):
+    body = b'[{"metric":"a b","timestamp":"5","value":1.50,"tags":{"host":1}},{"value":1}]'
+    _, answer = await tsdb.ask("POST", "/api/put?details", body)
+    assert [one["datapoint"] for one in answer["errors"]] == [
+        {"metric": "a b", "timestamp": 5, "value": "1.50", "tags": {"host": "1"}},
+        {"timestamp": 0, "value": "1"},
+    ]
+
+
+async def test_without_flags_any_refused_point_gives_the_general_error(tsdb: Served):
+    status, answer = await tsdb.ask("POST", "/api/put", {**GOOD, "value": "x"})
+    assert status == 400
+    assert answer["error"]["message"] == "One or more data points had errors"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "Missing request content"),
+        (b"  ", "Missing request content"),
+        (b"[]", "No datapoints found in content"),
+        (b"5", "The JSON must start as an object or an array"),
+        (b"{", "Unable to parse the given JSON"),
+        (b"[[]]", "Unable to parse the given JSON"),
+        (b'[{"tags":[]}]', "Unable to parse the given JSON"),
+        (b'[{"timestamp":true}]', "Unable to parse the given JSON"),
+        (b'[{"timestamp":1e30}]', "Unable to parse the given JSON"),
+        (b'[{"metric":{}}]', "Unable to parse the given JSON"),
+        (b'[{"value":NaN}]', "Unable to parse the given JSON"),
+        (b"\xff\xfe[]", "Unable to parse the given JSON"),
+        (b"[" * 50_000, "Unable to parse the given JSON"),
+    ],
+)
+async def test_a_body_without_points_is_refused(tsdb: Served, body: bytes, message: str):
+    status, answer = await tsdb.ask("POST", "/api/put?details", body)
+    assert (status, answer["error"]["message"]) == (400, message)
+
+
+async def test_what_follows_the_json_is_not_looked_at(tsdb: Served):
+    assert await tsdb.ask("POST", "/api/put", json.dumps(GOOD).encode() + b" rest") == (204, "")
+
+
+async def test_gzip_is_unpacked_and_bad_gzip_refused(tsdb: Served):
+    packed = gzip.compress(json.dumps([GOOD]).encode())
+    assert await tsdb.ask("POST", "/api/put", packed, Content_Encoding="gzip") == (204, "")
+    assert (await tsdb.ask("POST", "/api/put", packed[:-9], Content_Encoding="gzip"))[0] == 400
+
+
+async def test_a_body_past_the_limit_gets_413_packed_or_not(tsdb: Served):
+    long = json.dumps([GOOD] * 5000).encode()
+    assert (await tsdb.ask("POST", "/api/put", long))[0] == 413
+    status, answer = await tsdb.ask("POST", "/api/put", gzip.compress(long), Content_Encoding="gzip")
+    assert status == 413
+    assert "100000 bytes" in answer["error"]["message"]
+
+
+class Refusing(NaiveGateway):
+    """A gateway whose writes fail."""
+
+    error: Exception = Overloaded("full", 7)
+
+    async def write(self, batch: WriteBatch) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [Overloaded("full", 7), StorageFull("full", 7)])
+async def test_a_write_that_cannot_be_kept_says_when_to_try_again(error: Exception):
+    gateway = Refusing()
+    gateway.error = error
+    tsdb = await serve(gateway)
+    for body in ([GOOD], [GOOD, {**GOOD, "value": "x"}]):
+        status, data, headers = await tsdb.raw("POST", "/api/put?details", body)
+        assert (status, headers["Retry-After"], headers["reason"]) == (503, "7", "full")
+        assert json.loads(data)["error"] == {"code": 503, "message": "full"}
+    await tsdb.client.close()
+
+
+async def test_a_point_older_than_the_history_is_reported():
+    gateway = Refusing()
+    gateway.error = TooOld("older than the history", index=1)
+    tsdb = await serve(gateway)
+    later = {**GOOD, "timestamp": START_S + 1}
+    status, answer = await tsdb.ask("POST", "/api/put?details", [GOOD, later])
+    assert (status, answer["success"], answer["failed"]) == (400, 1, 1)
+    assert answer["errors"][0]["datapoint"]["timestamp"] == START_S + 1
+    status, answer = await tsdb.ask("POST", "/api/put?details", [{**GOOD, "value": "x"}, GOOD, later])
+    assert [one["error"] for one in answer["errors"]] == ["Unable to parse value to a number", "older than the history"]
+    await tsdb.client.close()
+
+
+async def test_an_error_nobody_expected_is_logged_and_hides_its_trace(capsys: pytest.CaptureFixture[str]):
+    gateway = Refusing()
+    gateway.error = RuntimeError("secret place")
+    tsdb = await serve(gateway)
+    status, data, _ = await tsdb.raw("POST", "/api/put", GOOD)
+    assert status == 500
+    assert b"secret" not in data
+    assert b"trace" not in data
+    await tsdb.client.close()
