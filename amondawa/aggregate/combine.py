@@ -20,7 +20,7 @@ from amondawa.aggregate.members import Bools, FloatReduction, LongReduction
 from amondawa.aggregate.registry import Registry
 from amondawa.model.points import Float64s, Int64s, Kind, Points, UInt8s, same_kind
 
-BLOCK_CELLS = 1 << 21
+BLOCK_CELLS = 1 << 18
 """members times times worked on at once; bounds the memory of a large group"""
 
 
@@ -121,7 +121,7 @@ def same_times(one: Points, other: Points) -> bool:
 
 def _integer_columns(kinds: UInt8s) -> Bools:
     """Say at which points of one stream both the current and the next value are integers (bool[n])."""
-    longs = kinds == Kind.LONG
+    longs = np.asarray(kinds == Kind.LONG)
     longs[:-1] &= longs[1:]
     return longs
 
@@ -192,8 +192,17 @@ def _integer_times(streams: Sequence[Points], slots: Sequence[_Slots], at: Int64
     return integer
 
 
+def _around(stream: Points, first_ms: int, last_ms: int) -> Points:
+    """Keep what times of a block may need: its points, the one before and the one after; never nothing."""
+    times = stream.times_ms
+    start = max(int(np.searchsorted(times, first_ms, "right")) - 1, 0)
+    end = int(np.searchsorted(times, last_ms, "right")) + 1
+    return stream if start == 0 and end >= len(times) else stream.take(slice(start, max(end, start + 1)))
+
+
 def _combine_block(streams: Sequence[Points], how: Combination, held: bool, at: Int64s) -> Points:
     """Combine at some times, ascending."""
+    streams = [_around(stream, int(at[0]), int(at[-1])) for stream in streams]
     slots = [_slots(stream, at, held) for stream in streams]
     if held or all(stream.only(Kind.DOUBLE) for stream in streams):
         return Points.doubles(at, _floats(streams, slots, how, held, at))

@@ -84,4 +84,4 @@ def _integer_steps(points: Points) -> Bools:
     """Say at which points both the value and the one before are integers; before the first stands an integer."""
     longs = points.kinds == Kind.LONG
     before = np.append(True, longs[:-1])
-    return longs & before
+    return np.asarray(longs & before)

@@ -104,7 +104,7 @@ def _truth(value: Value) -> npt.NDArray[np.bool_]:
 
 def _divide(left: Value, right: Value) -> Value:
     if _is_whole(left) and _is_whole(right):
-        a, b = int(left), int(right)  # type: ignore[arg-type]
+        a, b = int(left), int(right)
         return 0.0 if b == 0 else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
     divisor = _number(right)
     return np.where(divisor == 0, 0.0, _number(left) / divisor)
@@ -112,7 +112,7 @@ def _divide(left: Value, right: Value) -> Value:
 
 def _remainder(left: Value, right: Value) -> Value:
     if _is_whole(left) and _is_whole(right):
-        a, b = int(left), int(right)  # type: ignore[arg-type]
+        a, b = int(left), int(right)
         return 0.0 if b == 0 else abs(a) % abs(b) * (1 if a >= 0 else -1)
     divisor = _number(right)
     return np.where(divisor == 0, 0.0, np.fmod(_number(left), divisor))
@@ -123,7 +123,7 @@ def _whole_or_number(
 ) -> _Binary:
     def apply(left: Value, right: Value) -> Value:
         if _is_whole(left) and _is_whole(right):
-            return operate(int(left), int(right))  # type: ignore[arg-type]
+            return operate(int(left), int(right))
         return on_numbers(_number(left), _number(right))
 
     return apply
@@ -163,7 +163,7 @@ def _chosen(test: Node, then: Node, otherwise: Node) -> Node:
 def _negated(inner: Node) -> Node:
     def apply(columns: Columns) -> Value:
         value = inner(columns)
-        return -int(value) if _is_whole(value) else -_number(value)  # type: ignore[arg-type]
+        return -int(value) if _is_whole(value) else -_number(value)
 
     return apply
 

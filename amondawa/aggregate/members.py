@@ -102,7 +102,7 @@ def mean_floats(values: Float64s, present: Bools) -> Float64s:
     """Take the arithmetic mean."""
     taken = _numbers(values, present)
     count = np.count_nonzero(taken, axis=0)
-    return sum_floats(values, present) / np.maximum(count, 1)
+    return np.asarray(sum_floats(values, present) / np.maximum(count, 1))
 
 
 def mean_longs(values: Int64s, present: Bools) -> Int64s:
@@ -117,7 +117,7 @@ def count_floats(values: Float64s, present: Bools) -> Float64s:
 
 def count_longs(values: Int64s, present: Bools) -> Int64s:
     """Count the members."""
-    return np.count_nonzero(present, axis=0).astype(np.int64)
+    return np.asarray(np.count_nonzero(present, axis=0).astype(np.int64))
 
 
 def deviation_floats(values: Float64s, present: Bools) -> Float64s:
