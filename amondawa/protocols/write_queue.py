@@ -25,6 +25,8 @@ SHARED_BYTES = 48 * 1024 * 1024
 """columns that all connections of a dialect may have under way; past it each has one batch at a time"""
 WRITE_POINTS = 100_000
 """points of one write"""
+BATCH_BYTES = 1_024
+"""what a batch takes beside its columns"""
 RETRY_S = 0.25
 
 _log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class WriteQueue:
         """Take a batch; return when there is room for more and the gateway wants more."""
         self._check_worker()
         self._waiting.append(batch)
-        self._count(batch.memory_bytes)
+        self._count(_size_bytes(batch))
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._work())
         while self._full and not self._worker.done():
@@ -103,7 +105,7 @@ class WriteQueue:
             while self._waiting:
                 batches = self._next()
                 await self._write(join_batches(batches))
-                self._count(-sum(batch.memory_bytes for batch in batches))
+                self._count(-sum(map(_size_bytes, batches)))
                 self._progress.set()
         finally:
             self._waiting.clear()
@@ -132,6 +134,10 @@ class WriteQueue:
             except AmondawaError as error:
                 self._refused(error)
                 return
+
+
+def _size_bytes(batch: WriteBatch) -> int:
+    return batch.memory_bytes + BATCH_BYTES
 
 
 def join_batches(batches: Sequence[WriteBatch]) -> WriteBatch:

@@ -133,7 +133,7 @@ async def test_receive_does_not_wait_until_points_are_durable(dialect: MakeDiale
 async def test_too_much_under_way_stops_reading_until_there_is_room(
     dialect: MakeDialect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(write_queue, "QUEUE_BYTES", 1_000)
+    monkeypatch.setattr(write_queue, "QUEUE_BYTES", 4_000)
     gateway = RecordingGateway()
     gateway.gate.clear()
     session = open_session(dialect, gateway)

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 
-from amondawa.errors import AmondawaError
+from amondawa.errors import AmondawaError, BadRequest
 from amondawa.kernels.line_columns import ScanRules
 from amondawa.model.points import Kind
 from amondawa.model.series import sorted_tags
@@ -82,7 +82,7 @@ class KairosDialect:
             return b""
         try:
             point = self._point(words)
-        except BadLine as error:
+        except (BadLine, BadRequest) as error:
             _log.debug("telnet line dropped: %s", error)
             return b""
         if command == "put" and not point.expires_ms:

@@ -14,6 +14,8 @@ from amondawa.protocols.opentsdb.javamap import java_map_text, java_order
 
 _PLAIN = re.compile(r"[a-zA-Z0-9\-_./]+", re.ASCII)
 _ALLOWED = frozenset("-_./0123456789")
+LONGEST = 4_096
+"""characters of one name; the real server takes no line beyond 1,024 bytes, but it would take such a name by HTTP"""
 
 
 class BadName(BadRequest, ValueError):
@@ -70,6 +72,8 @@ def allowed(char: str) -> bool:
 
 
 def _check(what: str, name: str) -> None:
+    if len(name) > LONGEST:
+        raise BadName(f'Invalid {what[:64]} ("{name[:64]}..."): longer than {LONGEST} characters', field=what[:64])
     if _PLAIN.fullmatch(name):
         return
     if not name:

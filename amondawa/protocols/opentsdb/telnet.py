@@ -128,6 +128,9 @@ class OpenTsdbDialect:
 
     def _histogram(self, words: list[str], line: bytes) -> LinePoint:
         read = commands.parse_histogram(words, self._histograms)
+        limit = self._scope.settings.text_limit_bytes
+        if len(read.blob) > limit:
+            raise commands.Refused(f"histogram is larger than {limit} bytes")
         check_point(read.metric, read.time, 0, read.tags)
         ref = self._resolve(read.metric, read.tags)
         return LinePoint(ref, time_in_ms(read.time), Kind.BLOB, 0, read.blob)

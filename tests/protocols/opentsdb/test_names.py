@@ -16,6 +16,7 @@ def test_letters_of_every_script_digits_and_four_signs_are_allowed(name: str) ->
     ("name", "text"),
     [
         ("", "Invalid metric name: empty string"),
+        ("a" * 4097, f'Invalid metric name ("{"a" * 64}..."): longer than 4096 characters'),
         ("a b", 'Invalid metric name ("a b"): illegal character:  '),
         ("a:b", 'Invalid metric name ("a:b"): illegal character: :'),
         ("٣", 'Invalid metric name ("٣"): illegal character: ٣'),

@@ -166,6 +166,13 @@ async def test_histograms_must_be_configured() -> None:
     assert not stored
 
 
+async def test_a_histogram_past_the_size_limit_is_refused() -> None:
+    settings = Settings(opentsdb_histograms="42:SimpleHistogramDecoder", text_limit_bytes=20)
+    answer, stored = await say(b"histogram m 1 0,1=5:1,5=7 a=b\nhistogram m 1 0,1=5 a=b\n", settings)
+    assert answer == "histogram: HBase error: histogram is larger than 20 bytes\n"
+    assert len(stored) == 1
+
+
 async def test_a_histogram_is_stored_with_its_decoder_before_its_bytes() -> None:
     answer, stored = await say(b"histogram m 1356998400 0,1=5:1,5=7:u=0:o=1 host=a\nhistogram m 2 42 AAAAAA== host=a\n")
     assert answer == ""
