@@ -22,7 +22,7 @@ def add_routes(app: web.Application, scope: Scope, prefix: str = "") -> None:
     application, with the first prefix.
     """
     for path, resource in _resources(app, scope).items():
-        app.router.add_route("*", f"{prefix}/api/v1{path}{_SLASH}", resource)
+        app.router.add_route("*", f"{prefix}/api/v1{path}{_SLASH}", resource.answer)
 
 
 def application(scope: Scope) -> web.Application:

@@ -64,7 +64,7 @@ class Resource:
         if "GET" in handlers:
             self._handlers["HEAD"] = handlers["GET"]
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         """Answer a request of any method."""
         handler = self._handlers.get(request.method)
         if handler is None:
