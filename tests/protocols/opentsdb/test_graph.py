@@ -1,0 +1,68 @@
+"""`/q`: text, JSON and pictures."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests.protocols.opentsdb.served import START_S, Served
+
+RANGE = f"start={START_S}&end={START_S + 600}"
+
+
+async def filled(tsdb: Served) -> None:
+    await tsdb.put("m", 1, START_S, host="a", dc="x")
+    await tsdb.put("m", 2.5, START_S + 60, host="a", dc="x")
+    await tsdb.put("m", 3, START_S + 120, host="a", dc="x")
+
+
+async def test_text_has_a_line_for_each_point_with_tags_in_the_originals_order(tsdb: Served):
+    await filled(tsdb)
+    status, body, headers = await tsdb.raw("GET", f"/q?{RANGE}&m=sum:m&ascii")
+    assert (status, headers["Content-Type"]) == (200, "text/plain; charset=UTF-8")
+    assert body.decode().splitlines() == [
+        f"m {START_S} 1.0 host=a dc=x",
+        f"m {START_S + 60} 2.5 host=a dc=x",
+        f"m {START_S + 120} 3 host=a dc=x",
+    ]
+
+
+async def test_json_tells_of_the_graph(tsdb: Served):
+    await filled(tsdb)
+    _, answer = await tsdb.ask("GET", f"/q?{RANGE}&m=sum:m&json")
+    assert (answer["plotted"], answer["points"], answer["etags"]) == (3, 3, [[]])
+
+
+@pytest.mark.parametrize("more", ["", "&title=T&ylabel=y&yrange=[0:]&nokey", "&ylog&yrange=[x:9]"])
+async def test_a_picture_has_the_size_asked_for(tsdb: Served, more: str):
+    await filled(tsdb)
+    status, body, headers = await tsdb.raw("GET", f"/q?{RANGE}&m=sum:m{{host=*}}&png&wxh=320x200{more}")
+    assert (status, headers["Content-Type"]) == (200, "image/png")
+    assert struct.unpack(">II", body[16:24]) == (320, 200)
+
+
+async def test_without_a_form_a_page_shows_the_picture(tsdb: Served):
+    await filled(tsdb)
+    _, body, _ = await tsdb.raw("GET", f"/q?{RANGE}&m=sum:m")
+    assert f'<img src="/q?start={START_S}&amp;end='.encode() in body
+    assert b"(3 points plotted)" in body
+    _, body, _ = await tsdb.raw("GET", f"/q?start={START_S - 90000}&end={START_S - 80000}&m=sum:m")
+    assert b"No results" in body
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("m=sum:m&ascii", 400),
+        (f"{RANGE}&ascii", 400),
+        (f"{RANGE}&m=sum:nosuch&ascii", 500),
+        ("start=abc&m=sum:m&ascii&json", 400),
+        (f"{RANGE}&m=sum:m&png&wxh=99999x9", 400),
+        (f"{RANGE}&m=sum:m&png&wxh=0x9", 400),
+        (f"{RANGE}&m=sum:m&png&wxh=big", 400),
+    ],
+)
+async def test_requests_that_are_not_right(tsdb: Served, query: str, status: int):
+    await filled(tsdb)
+    assert (await tsdb.ask("GET", f"/q?{query}"))[0] == status
