@@ -133,6 +133,17 @@ class NaiveGateway:
             alive = [e for i, e in enumerate(alive) if i + 1 == len(alive) or alive[i + 1][0] != e[0]]
         return [(time_ms, value) for time_ms, _, value in alive]
 
+    @staticmethod
+    def _limited(stored: list[tuple[int, Value]], limit: int, identity: Identity) -> list[tuple[int, Value]]:
+        seen: dict[Kind, int] = {}
+        kept = []
+        for entry in stored:
+            kind = entry[1][0] if identity is Identity.KIND else Kind.NULL
+            seen[kind] = seen.get(kind, 0) + 1
+            if seen[kind] <= limit:
+                kept.append(entry)
+        return kept
+
     def run(self, query: Query) -> Result:
         """Answer one query."""
         frames = []
@@ -144,7 +155,7 @@ class NaiveGateway:
             if query.descending:
                 stored.reverse()
             if query.limit:
-                stored = stored[: query.limit]
+                stored = self._limited(stored, query.limit, query.identity)
             if stored:
                 count += len(stored)
                 frames.append(Frame(series.metric, (series,), (columns_of(stored),)))

@@ -11,7 +11,7 @@ from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import RowDirectory
 from amondawa.ingest.head import Head, HeadView, member_of
-from amondawa.model.points import Int32s, Points
+from amondawa.model.points import Int32s, Kind, Points
 from amondawa.model.query import Identity, Query, Selection
 from amondawa.query.budget import Budget
 from amondawa.query.cache import RowCache, RowName
@@ -144,8 +144,18 @@ def _finish(stored: list[Points], young: list[Points] | None, query: Query, now_
     if query.descending:
         points = points.take(slice(None, None, -1))
     if query.limit > 0 and len(points) > query.limit:
-        points = points.take(slice(0, query.limit))
+        points = _first(points, query.limit, query.identity)
     return points
+
+
+def _first(points: Points, limit: int, identity: Identity) -> Points:
+    """Cut to the first points; where kinds are identities (KairosDB keeps them apart) to the first of each kind."""
+    if identity is Identity.TIME or _one_kind(points):
+        return points.take(slice(0, limit))
+    kept = np.zeros(len(points), np.bool_)
+    for kind in Kind:
+        kept[np.flatnonzero(points.kinds == kind)[:limit]] = True
+    return points.take(kept)
 
 
 def _one_kind(points: Points) -> bool:
