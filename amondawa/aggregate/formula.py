@@ -27,6 +27,9 @@ from amondawa.model.points import Float64s
 
 MAX_CHARS = 4_096
 MAX_DEPTH = 64
+LONG = 2**63
+LONG_DIGITS = 19
+"""whole constants of that many digits are taken for doubles"""
 
 Column = npt.NDArray[np.float64] | npt.NDArray[np.bool_]
 Value = Column | float | int | bool
@@ -123,7 +126,8 @@ def _whole_or_number(
 ) -> _Binary:
     def apply(left: Value, right: Value) -> Value:
         if _is_whole(left) and _is_whole(right):
-            return operate(int(left), int(right))
+            whole = operate(int(left), int(right))
+            return whole if abs(whole) < LONG else float(whole)
         return on_numbers(_number(left), _number(right))
 
     return apply
@@ -227,7 +231,7 @@ class _Parser:
             raise self._unexpected()
         self._at += 1
         if kind == "number":
-            constant: Value = int(text) if text.isdigit() else float(text)
+            constant: Value = int(text) if text.isdigit() and len(text) < LONG_DIGITS else float(text)
             return lambda columns: constant
         if text in ("true", "false"):
             return lambda columns: text == "true"

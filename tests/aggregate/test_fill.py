@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amondawa.aggregate.combine import COMBINATIONS
-from amondawa.aggregate.fill import RUN_FUNCTIONS, Downsampling, DownsampleSeries, Fill
+from amondawa.aggregate.fill import RUN_FUNCTIONS, DownsampleSeries, Downsampling, Fill
 from amondawa.aggregate.grid import Grid
 from amondawa.errors import LimitExceeded
 from amondawa.model.points import Points

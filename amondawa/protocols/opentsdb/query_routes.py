@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
@@ -24,9 +22,12 @@ from amondawa.protocols.opentsdb.render import Answered, Page, lines_of, render
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.uri import parse_query, with_flags
 
-METHODS = ("GET", "POST", "DELETE")
+if TYPE_CHECKING:
+    from aiohttp import web
 
-Guard = Callable[[Handler], Callable[[web.Request], Awaitable[web.StreamResponse]]]
+    Guard = Callable[[Handler], Callable[[web.Request], Awaitable[web.StreamResponse]]]
+
+METHODS = ("GET", "POST", "DELETE")
 
 
 def add_query_routes(app: web.Application, scope: Scope, prefix: str, guard: Guard) -> None:

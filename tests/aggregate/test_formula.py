@@ -1,0 +1,118 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amondawa.aggregate.formula import MAX_CHARS, BadFormula, parse_formula
+
+A = np.array([1.0, 2.0, 3.0])
+B = np.array([10.0, 20.0, 30.0])
+
+
+def value(text: str) -> list[float]:
+    return parse_formula(text).evaluate({"a": A, "b": B}, 3).tolist()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a +",
+        "a + * b",
+        "(a",
+        "a)",
+        "a b",
+        "1 2",
+        "a ? b",
+        "a ? b : ",
+        "a # b",
+        "a.b",
+        "a(b)",
+        "= a",
+        "a = b",
+        "a & b",
+    ],
+)
+def test_what_does_not_parse_is_refused(text: str):
+    with pytest.raises(BadFormula, match="parsing error near"):
+        parse_formula(text)
+
+
+def test_long_and_deep_formulas_are_refused():
+    with pytest.raises(BadFormula, match="4096 characters"):
+        parse_formula("a+" * MAX_CHARS + "a")
+    for nested in ("(" * 200 + "a" + ")" * 200, "-" * 200 + "a", "!" * 200 + "a", "a?a:" * 200 + "a"):
+        with pytest.raises(BadFormula, match="nested"):
+            parse_formula(nested)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a + b", [11.0, 22.0, 33.0]),
+        ("(a + b) * 2 - a / 4", [21.75, 43.5, 65.25]),
+        ("a - b - 1", [-10.0, -19.0, -28.0]),
+        ("a / b / 2", [0.05, 0.05, 0.05]),
+        ("-a * -2", [2.0, 4.0, 6.0]),
+        ("b % 7", [3.0, 6.0, 2.0]),
+        ("b mod 7", [3.0, 6.0, 2.0]),
+        ("b div a", [10.0, 10.0, 10.0]),
+        ("a > 1", [0.0, 1.0, 1.0]),
+        ("a >= 2 && b < 30", [0.0, 1.0, 0.0]),
+        ("a eq 1 or b == 30", [1.0, 0.0, 1.0]),
+        ("!(a > 1)", [1.0, 0.0, 0.0]),
+        ("not a", [0.0, 0.0, 0.0]),
+        ("a > 1 ? b : -1", [-1.0, 20.0, 30.0]),
+        ("a > 1 ? a > 2 ? 3 : 2 : 1", [1.0, 2.0, 3.0]),
+        ("(a > 1) + 1", [1.0, 2.0, 2.0]),
+        ("a != 2 && true", [1.0, 0.0, 1.0]),
+        ("a * 1.5e1", [15.0, 30.0, 45.0]),
+        ("a + .5", [1.5, 2.5, 3.5]),
+    ],
+)
+def test_formulas_give(text: str, expected: list[float]):
+    assert value(text) == pytest.approx(expected)
+
+
+def test_whole_constants_divide_without_remainder():
+    assert value("7 / 2 + a * 0") == [3.0, 3.0, 3.0]
+    assert value("-7 / 2 + a * 0") == [-3.0, -3.0, -3.0]
+    assert value("-7 % 3 + a * 0") == [-1.0, -1.0, -1.0]
+    assert value("7 / 2.0 + a * 0") == [3.5, 3.5, 3.5]
+
+
+def test_division_and_remainder_by_zero_give_zero():
+    for text in ("a / 0", "a % 0", "a / (a - a)", "1 / 0 + a * 0", "1 % 0 + a * 0"):
+        assert value(text) == [0.0, 0.0, 0.0], text
+
+
+def test_whole_constants_do_not_outgrow_a_double():
+    big = "9" * 30
+    assert value(f"{big} * {big} + a * 0") == [pytest.approx(1e60)] * 3
+    assert value("*".join(["999999999999999999"] * 100) + " + a * 0") == [math.inf] * 3
+
+
+def test_names_are_listed_once_in_order_of_use():
+    assert parse_formula("b + a * b").names == ("b", "a")
+
+
+def test_a_formula_of_constants_holds_at_every_time():
+    assert parse_formula("1 + 1").evaluate({}, 2).tolist() == [2.0, 2.0]
+
+
+def test_nan_counts_as_false():
+    got = parse_formula("a || false").evaluate({"a": np.array([math.nan, 0.0, 5.0])}, 3)
+    assert got.tolist() == [0.0, 0.0, 1.0]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "1", "2.5", "+", "-", "*", "/", "%", "(", ")", "<", "&&", "!", "?", ":", " "]))
+)
+def test_any_text_parses_or_is_refused(parts: list[str]):
+    try:
+        formula = parse_formula("".join(parts))
+    except BadFormula:
+        return
+    assert len(formula.evaluate(dict.fromkeys(formula.names, A), 3)) == 3
