@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from amondawa.errors import TooOld
+from amondawa.errors import StorageFull, TooOld
 from amondawa.index.blocks import OpenBlocks
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
@@ -32,6 +32,8 @@ from amondawa.store.blocks import BlockPlan
 T = TypeVar("T")
 Watcher = Callable[[WriteBatch], Awaitable[None]]
 """What is shown every batch of points."""
+FULL_MS = 10_000
+"""how long the store counts as full after a write was refused for it; the next write that succeeds ends it at once"""
 
 
 class GatewayDoor(Protocol):
@@ -123,7 +125,7 @@ class GatewayDoor(Protocol):
     # operations ---------------------------------------------------------------------------------------------------
 
     def running_queries(self) -> list[dict[str, object]]:
-        """Return the queries in flight: id, label, started_ms, points so far."""
+        """Return the queries in flight: id, domain, label, started_ms, points so far."""
 
     def end_query(self, query_id: int) -> bool:
         """End a running query; say whether it was found."""
@@ -181,6 +183,7 @@ class Gateway:
             now_ms=now_ms,
         )
         self._io = ThreadPoolExecutor(2, "documents")
+        self._full_until_ms = 0
         self._watchers: tuple[Watcher, ...] = ()
 
     @classmethod
@@ -242,7 +245,12 @@ class Gateway:
         )
 
     async def _write(self, batch: WriteBatch) -> None:
-        await self._writer.write(batch)
+        try:
+            await self._writer.write(batch)
+        except StorageFull:
+            self._full_until_ms = self._now_ms() + FULL_MS
+            raise
+        self._full_until_ms = 0
         for watcher in self._watchers:
             await watcher(batch)
 
@@ -349,6 +357,7 @@ class Gateway:
         return {
             **self._writer.statistics(),
             "series": float(len(self._registry)),
+            "storage_full": float(self._now_ms() < self._full_until_ms),
             "queries": float(self._executor.queries),
             "points_read": float(self._executor.points_read),
             "row_cache_bytes": float(self._cache.memory_bytes),

@@ -25,6 +25,8 @@ class Budget:
     def __init__(self, label: str, points: int, series: int, seconds: float, now_ms: Callable[[], int]) -> None:
         self.number = next(_numbers)
         self.label = label
+        self.domain = ""
+        """whose data the request reads"""
         self.points = 0
         self.series = 0
         self.rows_read = 0
@@ -95,7 +97,14 @@ class RunningQueries:
         with self._lock:
             budgets = [self._running[number] for number in sorted(self._running)]
         return [
-            {"id": b.number, "label": b.label, "started_ms": b.started_ms, "points": b.points, "series": b.series}
+            {
+                "id": b.number,
+                "domain": b.domain,
+                "label": b.label,
+                "started_ms": b.started_ms,
+                "points": b.points,
+                "series": b.series,
+            }
             for b in budgets
         ]
 

@@ -63,6 +63,7 @@ class Executor:
     async def run(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], label: str) -> T:
         """Run queries and finish their results in a worker thread; cancelling the caller ends them."""
         budget = Budget(label, *self._limits, self._now_ms)
+        budget.domain = queries[0].selection.domain if queries else ""
         loop = asyncio.get_running_loop()
         with self.running.hold(budget):
             try:
