@@ -1,6 +1,7 @@
 """A disk without room: writes are refused with 503, reads go on, and nothing acknowledged is lost once room is back."""
 
 import os
+import random
 import resource
 import socket
 import subprocess
@@ -21,9 +22,10 @@ FILE_LIMIT_BYTES = 1_500_000
 
 
 def write(server: ServerProcess, batch: int) -> Answer:
-    """Send one batch; its values are as random as a hash is, so that nothing shrinks."""
+    """Send one batch; its values are random, so that nothing shrinks."""
     first = batch * A_BATCH
-    points = [[START_MS + n, (n * 2_654_435_761) % 2**62] for n in range(first, first + A_BATCH)]
+    bits = random.Random(batch).getrandbits
+    points = [[START_MS + n, bits(62)] for n in range(first, first + A_BATCH)]
     body = [{"name": METRIC, "tags": {"host": "a"}, "datapoints": points}]
     return call(server.kairosdb, "POST", "/api/v1/datapoints", body)
 
