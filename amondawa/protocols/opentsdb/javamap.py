@@ -7,6 +7,7 @@ the table, which starts at 16 and doubles when it is more than three quarters fu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,6 +15,7 @@ T = TypeVar("T")
 _FIRST_SIZE = 16
 
 
+@lru_cache(maxsize=4_096)
 def java_hash(text: str) -> int:
     """Return Java's hash of a string, its upper half folded in, as 32 unsigned bits."""
     units = text.encode("utf-16-le", "surrogatepass")
