@@ -8,8 +8,8 @@ import ssl as ssl_module
 from collections.abc import Callable
 from typing import Protocol, cast
 
-SLICE_BYTES = 256 * 1024
-"""bytes handed to a session at once"""
+SLICE_BYTES = 64 * 1024
+"""bytes handed to a session at once; between two slices the other connections have their turn"""
 HIGH_BYTES = 1024 * 1024
 """bytes read ahead of the session before reading stops"""
 DELAY_S = 0.002
@@ -193,6 +193,8 @@ class LineConnection(asyncio.Protocol):
         try:
             while self._parts and not self._over():
                 await self._feed(self._take())
+                if self._parts:
+                    await asyncio.sleep(0)
             if self._ended or self._over():
                 await self._conclude()
         except Exception:  # noqa: BLE001 - logged; a fault in one connection ends that one
