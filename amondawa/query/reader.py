@@ -76,7 +76,7 @@ class Reader:
         budget.check()
         parts: dict[int, list[Points]] = {ref: [] for ref in group.tolist()}
         for block, base, refs in wanted:
-            fetched = self._fetch_rows(metric, block, base, member_of(group, refs), budget)
+            fetched = self._fetch_rows(metric, block, base, member_of(group, refs), query, budget)
             for ref, points in fetched.items():
                 if len(trimmed := points.between(query.start_ms, query.end_ms)):
                     parts[ref].append(trimmed)
@@ -88,7 +88,7 @@ class Reader:
                 yield SeriesPoints(ref, points)
 
     def _fetch_rows(
-        self, metric: MetricSeries, block: Block, base: int, refs: Int32s, budget: Budget
+        self, metric: MetricSeries, block: Block, base: int, refs: Int32s, query: Query, budget: Budget
     ) -> dict[int, Points]:
         """Return the merged rows of series at one base time, from the cache or the store."""
         names: list[RowName] = [(ref, base) for ref in refs.tolist()]
@@ -97,7 +97,7 @@ class Reader:
         missing = [name for name in names if name not in found]
         for at in range(0, len(missing), FETCH_ROWS):
             budget.check()
-            read: dict[RowName, Points] = {}
+            whole: dict[RowName, Points] = {}
             hashes = {
                 keys.row_key(metric.metric_key, base, self._registry.tags_key_of(name[0])): name
                 for name in missing[at : at + FETCH_ROWS]
@@ -105,9 +105,11 @@ class Reader:
             for row_key, items in self._store.query_many(block.datapoints_table, list(hashes)).items():
                 budget.rows_read += 1
                 budget.bytes_read += sum(len(item.value) for item in items)
-                read[hashes[row_key]] = rows.read_row(items)
-            self.cache.keep(epoch, read)
-            found.update(read)
+                points, is_whole = rows.read_row_between(items, query.start_ms, query.end_ms)
+                found[hashes[row_key]] = points
+                if is_whole:
+                    whole[hashes[row_key]] = points
+            self.cache.keep(epoch, whole)
         return {name[0]: points for name, points in found.items()}
 
     # index only -------------------------------------------------------------------------------------------------------

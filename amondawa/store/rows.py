@@ -14,6 +14,8 @@ from amondawa.store.base import ITEM_BYTES, Item
 
 CHUNK_POINTS = 16_384
 """A chunk holds at most this many points, so that a read of a short range in a dense row decodes little."""
+DENSE_POINTS = 65_536
+"""A row with more points than this is not decoded whole for a short range."""
 _CHUNK_BYTES = ITEM_BYTES - 2_048 - 1_024 - 4_096
 
 
@@ -86,6 +88,19 @@ def read_row(items: Sequence[Item]) -> Points:
     """Merge all chunk items of a row."""
     ordered = sorted(items, key=lambda item: keys.parse_chunk_range(item.range)[1:])
     return merge([decode_item(item) for item in ordered])
+
+
+def read_row_between(items: Sequence[Item], start_ms: int, end_ms: int) -> tuple[Points, bool]:
+    """Merge the chunk items of a row; of a dense row only those that touch the inclusive range.
+
+    Returns:
+        the points (some may lie outside the range), and whether they are the whole row.
+    """
+    described = [(codec.describe(item.value), item) for item in items]
+    if sum(info.count for info, _ in described) <= DENSE_POINTS:
+        return read_row(items), True
+    touching = [item for info, item in described if info.first_ms <= end_ms and info.last_ms >= start_ms]
+    return (read_row(touching) if touching else Points.empty()), len(touching) == len(items)
 
 
 def chunk_items(row_key: bytes, base_s: int, points: Points, generation: int, series_key: bytes) -> list[Item]:
