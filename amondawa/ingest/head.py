@@ -163,6 +163,8 @@ class HeadView:
     def parts_of(self, refs: Int32s) -> dict[int, list[Points]]:
         """Return the points of each of the refs (ascending) in order of arrival; times in any order."""
         found: dict[int, list[Points]] = {}
+        if not len(refs):
+            return found
         for runs, young in self._stages:
             for run in runs:
                 for ref in member_of(refs, run.refs).tolist():

@@ -182,7 +182,11 @@ class Journal:
                 one.done.set_result(None)
 
     def _apply(self, operation: _Delete | _Rotate) -> None:
-        operation.applied()
+        try:
+            operation.applied()
+        except BaseException as error:
+            operation.done.set_exception(error)  # whoever waits must not wait for ever
+            raise
         if not operation.done.done():
             operation.done.set_result(None)
 
