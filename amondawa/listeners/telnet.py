@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -70,7 +71,7 @@ class LineConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._session: LineSession | None = None
-        self._parts: list[bytes] = []
+        self._parts: deque[bytes] = deque()
         self._gathered = 0
         self._paused = False
         self._ended = False
@@ -101,7 +102,10 @@ class LineConnection(asyncio.Protocol):
         if self._ended:
             return
         self._heard = self._loop.time()
-        self._parts.append(bytes(data))
+        if len(data) <= SLICE_BYTES:
+            self._parts.append(bytes(data))
+        else:
+            self._parts.extend(data[at : at + SLICE_BYTES] for at in range(0, len(data), SLICE_BYTES))
         self._gathered += len(data)
         if self._gathered > HIGH_BYTES:
             self._pause()
@@ -212,10 +216,13 @@ class LineConnection(asyncio.Protocol):
 
     def _take(self) -> bytes:
         """Return gathered bytes, a slice at most."""
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = [data[SLICE_BYTES:]] if len(data) > SLICE_BYTES else []
-        self._gathered = max(0, len(data) - SLICE_BYTES)
-        return data[:SLICE_BYTES]
+        taken = [self._parts.popleft()]
+        size = len(taken[0])
+        while self._parts and size + len(self._parts[0]) <= SLICE_BYTES:
+            taken.append(self._parts.popleft())
+            size += len(taken[-1])
+        self._gathered -= size
+        return taken[0] if len(taken) == 1 else b"".join(taken)
 
     async def _feed(self, data: bytes) -> None:
         if self._session is None:
@@ -233,6 +240,7 @@ class LineConnection(asyncio.Protocol):
         """Let the session finish its work, say what it still has to say, close."""
         self._ended = True
         self._parts.clear()
+        self._gathered = 0
         if self._session is not None:
             await self._session.end()
             self._say(await self._session.receive(b""))
