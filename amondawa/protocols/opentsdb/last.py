@@ -2,8 +2,8 @@
 
 Without `back_scan` the original looks only into the hour in which a series was last *written*: a point written now for
 long ago is not found. The times of writes are kept in memory (`WriteTimes`); a series that was not written since this
-process began, or by another protocol, is answered with its newest point, whenever that was. The hour before counts too, so
-that the turn of an hour hides nothing.
+process began, or only by another protocol, is answered with its newest point, whenever that was. The hour before counts
+too, so that the turn of an hour hides nothing, and so does all that is later, which another protocol may have written.
 """
 
 from __future__ import annotations
@@ -171,13 +171,13 @@ def _back(call: Call, selection: Selection, hours: int) -> Query:
 
 
 def _since_write(call: Call, series: Series) -> Query:
-    """Look into the hour of the last write; everywhere when it is not known."""
+    """Look from the hour of the last write on; everywhere when it is not known."""
     gateway = call.scope.gateway
     ref = gateway.resolve(series.domain, series.metric, series.tags)
     hour_ms = write_times_of(gateway).hour_ms(ref)
     if hour_ms is None:
         return Query(exactly(series), MIN_TIME_MS, MAX_TIME_MS, limit=1, descending=True)
-    return Query(exactly(series), hour_ms - HOUR_MS, hour_ms + HOUR_MS - 1, limit=1, descending=True)
+    return Query(exactly(series), hour_ms - HOUR_MS, MAX_TIME_MS, limit=1, descending=True)
 
 
 def _newest(results: list[Result]) -> list[tuple[Series, int, str]]:

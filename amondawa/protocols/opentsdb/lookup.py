@@ -102,15 +102,13 @@ async def _selection(uids: Uids, metric: str, pairs: Pairs) -> tuple[Selection, 
     values: dict[str, set[str]] = {}
     anywhere: set[str] = set()
     for name, value in pairs:
-        wanted = None if value in (None, ANY) else await _stored(uids, "tagv", value or "")
-        if name in (None, ANY):
-            anywhere |= {wanted} if wanted is not None else set()
-            continue
-        group = values.setdefault(await _stored(uids, "tagk", name or ""), set())
-        if wanted is not None:
-            group.add(wanted)
+        group = anywhere
+        if name is not None and name != ANY:
+            group = values.setdefault(await _stored(uids, "tagk", name), set())
+        if value is not None and value != ANY:
+            group.add(await _stored(uids, "tagv", value))
     filters = tuple(
-        TagFilter(name, frozenset(wanted)) if wanted else TagFilter(name, test=lambda _: True)
+        TagFilter(name, frozenset(wanted) if wanted else None)  # no value given: having the tag is enough
         for name, wanted in values.items()
     )
     return Selection(uids.domain, stored_metric, filters), [anywhere] if anywhere else []

@@ -44,8 +44,10 @@ async def static_file(call: Call) -> Answer:
     """Answer `/s/…` and `/favicon.ico`: there are no files.
 
     Raises:
-        TsdbError: always: 400 for a path that climbs, else 404.
+        TsdbError: always: 400 for a path that climbs or names no file, else 404.
     """
+    if call.path == "s":
+        raise TsdbError(f"URI too short {call.target}", 400)
     if ".." in call.path:
         raise TsdbError("Malformed path.", 400)
     raise TsdbError("Page Not Found", 404)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 from aiohttp.test_utils import TestClient, TestServer
 
+from amondawa.model.points import Kind, WriteBatch, same_kind
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb import routes
 from amondawa.settings import Settings
@@ -19,6 +21,12 @@ SETTINGS = Settings(
     opentsdb_histograms="42:SimpleHistogramDecoder",
     body_limit_bytes=100_000,
 )
+
+
+def one_long(ref: int, value: int = 1, at_s: int = START_S) -> WriteBatch:
+    """Return a batch of one point."""
+    refs, times = np.array([ref], np.int32), np.array([at_s * 1000], np.int64)
+    return WriteBatch(refs, times, same_kind(Kind.LONG, 1), np.array([value], np.int64))
 
 
 class Served:

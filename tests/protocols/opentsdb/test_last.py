@@ -7,7 +7,7 @@ import pytest
 
 from amondawa.protocols.opentsdb.last import WriteTimes
 from tests.naive import NaiveGateway
-from tests.protocols.opentsdb.served import Served, serve
+from tests.protocols.opentsdb.served import Served, one_long, serve
 
 NOW_S = 1_700_000_000
 HOUR_S = 3600
@@ -50,6 +50,16 @@ async def test_a_series_that_fell_silent_keeps_its_last_point():
     await tsdb.put("m", 1, NOW_S, host="a")
     clock[0] += 40 * HOUR_S * 1000
     assert len((await tsdb.ask("GET", "/api/query/last?timeseries=m"))[1]) == 1
+    await tsdb.client.close()
+
+
+async def test_a_later_write_by_another_protocol_is_found():
+    tsdb, _ = await at_now()
+    await tsdb.put("m", 1, NOW_S, host="a")
+    gateway = tsdb.scope.gateway
+    await gateway.write(one_long(gateway.resolve("default", "m", (("host", "a"),)), 7, NOW_S + 9 * HOUR_S))
+    _, answer = await tsdb.ask("GET", "/api/query/last?timeseries=m")
+    assert answer[0]["value"] == "7"
     await tsdb.client.close()
 
 

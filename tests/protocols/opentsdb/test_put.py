@@ -7,13 +7,12 @@ import gzip
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amondawa.errors import Overloaded, StorageFull, TooOld
-from amondawa.model.points import Kind, WriteBatch, same_kind
+from amondawa.model.points import WriteBatch
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.incoming import parse_points
@@ -25,12 +24,6 @@ from tests.naive import NaiveGateway
 from tests.protocols.opentsdb.served import START_S, Served, serve
 
 GOOD = {"metric": "m", "timestamp": START_S, "value": 1, "tags": {"host": "a"}}
-
-
-def one_long(ref: int, value: int = 1) -> WriteBatch:
-    """Return a batch of one point."""
-    refs, times = np.array([ref], np.int32), np.array([START_S * 1000], np.int64)
-    return WriteBatch(refs, times, same_kind(Kind.LONG, 1), np.array([value], np.int64))
 
 
 def made() -> tuple[Scope, Uids]:
@@ -217,6 +210,13 @@ async def test_an_echo_has_the_value_as_text_and_leaves_out_what_was_absent(tsdb
         {"metric": "a b", "timestamp": 5, "value": "1.50", "tags": {"host": "1"}},
         {"timestamp": 0, "value": "1"},
     ]
+
+
+async def test_half_a_surrogate_pair_is_refused_and_repeated_as_a_question_mark(tsdb: Served):
+    body = b'{"metric":"m\\ud800","timestamp":5,"value":"1.50","tags":{"\\udc00":"\\ud83d\\ude00"}}'
+    _, answer = await tsdb.ask("POST", "/api/put?details", body)
+    point = {"metric": "m?", "timestamp": 5, "value": "1.50", "tags": {"?": "\U0001f600"}}
+    assert answer["errors"][0]["datapoint"] == point
 
 
 async def test_without_flags_any_refused_point_gives_the_general_error(tsdb: Served):

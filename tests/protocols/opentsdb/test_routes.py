@@ -145,6 +145,10 @@ async def test_there_are_no_static_files(tsdb: Served, path: str):
     assert (await tsdb.ask("GET", path))[0] == 404
 
 
+async def test_a_static_path_without_a_file_is_too_short(tsdb: Served):
+    assert (await tsdb.ask("GET", "/s"))[0] == 400
+
+
 async def test_the_home_page_names_what_it_is(tsdb: Served):
     status, body, headers = await tsdb.raw("GET", "/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=UTF-8")

@@ -12,6 +12,7 @@ from amondawa.protocols.opentsdb.errors import NoSuchId
 from amondawa.protocols.opentsdb.uid import Uids, parse_uids, uid_text, uids_of
 from amondawa.settings import Settings
 from tests.naive import NaiveGateway
+from tests.protocols.opentsdb.served import one_long
 
 
 async def loaded(gateway: NaiveGateway) -> Uids:
@@ -166,8 +167,6 @@ async def test_names_of_other_protocols_get_their_id_when_asked_for():
     scope = Scope(gateway, Settings())
     served = await uids_of(scope, "d")
     assert await served.find("metric", "m") is None
-    from tests.protocols.opentsdb.test_put import one_long
-
     await gateway.write(one_long(gateway.resolve("d", "m", (("k", "v"),))))
     assert [await served.find("metric", "m"), await served.find("tagk", "k"), await served.find("tagv", "v")] == [1] * 3
     assert await served.find("tagv", "w") is None
