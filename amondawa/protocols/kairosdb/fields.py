@@ -5,6 +5,7 @@ Source: suites query_errors, aggregators and sampling.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,10 +52,7 @@ class LooseNumber(fields.Field[Any]):
             value = self._of_text(value)
         elif isinstance(value, bool) or not isinstance(value, (int, float)):
             raise problem(self._worded("IllegalStateException", "Expected a number"), self.place)
-        if not self.whole:
-            return float(value)
-        limit = 1 << self.bits
-        return max(-limit, min(limit - 1, int(value)))
+        return whole_number(value, self.bits) if self.whole else float(value)
 
     def _of_text(self, text: str) -> int | float:
         if INTEGER.fullmatch(text):
@@ -134,6 +132,14 @@ class ZoneField(fields.Field[Zone]):
         except BadRequest:
             text = f"{value} is not a valid time zone, must be one of [{', '.join(zone_ids())}]"
             raise problem(text, Place.OBJECT) from None
+
+
+def whole_number(value: int | float, bits: int = 63) -> int:
+    """Cut the fraction of a number and keep it within so many bits and a sign, as Java does; NaN is 0."""
+    limit = 1 << bits
+    if isinstance(value, float) and not math.isfinite(value):
+        return 0 if math.isnan(value) else limit - 1 if value > 0 else -limit
+    return max(-limit, min(limit - 1, int(value)))
 
 
 def text_of(value: Any) -> str:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from marshmallow import Schema, ValidationError
+from marshmallow.exceptions import SCHEMA
 
 
 class Place(Enum):
@@ -88,21 +89,24 @@ def texts_of(error: ValidationError, schema: Schema, context: str, of_object: st
 
 def _messages(error: ValidationError) -> dict[str, Any]:
     """Return the messages of an error by field."""
-    return error.messages if isinstance(error.messages, dict) else {"_schema": error.messages}
+    return error.messages if isinstance(error.messages, dict) else {SCHEMA: error.messages}
 
 
 def _walk(messages: dict[str, Any], schema: Schema, context: str, top: str) -> Iterator[tuple[str, Place]]:
     prefix = f"{context}." if context else ""
     for key, value in messages.items():
         if isinstance(value, dict):
-            nested = getattr(schema.fields.get(_attribute(schema, key)), "schema", schema)
-            yield from _walk(value, nested, f"{prefix}{key}", top)
+            one = schema.fields.get(_attribute(schema, key))
+            place = key if one is None else one.metadata.get("place", key)
+            yield from _walk(value, getattr(one, "schema", schema), f"{prefix}{place}", top)
             continue
         for one in value:
             yield _word(one, key, schema, top, prefix), getattr(one, "place", Place.CONSTRAINT)
 
 
 def _word(one: Any, key: str, schema: Schema, top: str, prefix: str) -> str:
+    if key == SCHEMA:
+        return "java.lang.IllegalStateException: Expected BEGIN_OBJECT"
     if not isinstance(one, Problem):
         return f"{prefix}{_inner_name(schema, key)} {one}"
     if one.place is Place.NOWHERE:

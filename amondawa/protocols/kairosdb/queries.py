@@ -16,7 +16,7 @@ from amondawa.aggregate.registry import Registry
 from amondawa.model.query import MAX_TIME_MS
 from amondawa.model.timespan import UTC_ZONE, Zone, before
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
-from amondawa.protocols.kairosdb.fields import DurationSchema, LooseNumber, ZoneField, text_of
+from amondawa.protocols.kairosdb.fields import DurationSchema, LooseNumber, ZoneField, text_of, whole_number
 from amondawa.protocols.kairosdb.grouping import GROUPINGS
 from amondawa.protocols.kairosdb.java_numbers import INTEGER, InternalFailure
 from amondawa.protocols.kairosdb.lenient import Element, JsonSyntaxError, Number, read_document
@@ -204,7 +204,7 @@ def _limit(value: Any) -> int:
     if isinstance(value, str) and INTEGER.fullmatch(value):
         return int(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value)
+        return whole_number(value)
     raise InternalFailure(f"For input string: {_shown(value)}")
 
 

@@ -89,7 +89,7 @@ class TaskSchema(Schema):
         IntervalSchema,
         required=True,
         error_messages={"required": "may not be null", "null": "may not be null"},
-        metadata={"inner": "executionInterval"},
+        metadata={"inner": "executionInterval", "place": "executionInterval"},
     )
     name = Text(required=True, validate=_PRESENT)
     id = Text(load_default=None, allow_none=True)

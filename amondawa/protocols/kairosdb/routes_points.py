@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -102,8 +101,7 @@ class PointRoutes:
 
     async def delete_metric(self, request: web.Request) -> web.Response:
         """Delete a metric whole."""
-        name = unquote(request.match_info["name"])
-        await self._scope.gateway.delete_metric(domain_of(request, self._scope), name)
+        await self._scope.gateway.delete_metric(domain_of(request, self._scope), request.match_info["name"])
         return nothing()
 
     async def metric_names(self, request: web.Request) -> web.Response:

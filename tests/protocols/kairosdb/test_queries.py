@@ -82,6 +82,7 @@ REFUSED: list[tuple[Any, list[str]]] = [
         aggregated(name="sum", sampling={"value": "x", "unit": "days"}),
         ['java.lang.NumberFormatException: For input string: "x"'],
     ),
+    (aggregated(name="sum", sampling=5), ["java.lang.IllegalStateException: Expected BEGIN_OBJECT"]),
     (aggregated(name="percentile", sampling=MINUTE), [f"{AGG}.percentile may not be zero"]),
     (aggregated(name="percentile", percentile="x"), [f'{AGG}.percentile For input string: "x"']),
     (aggregated(name="div", divisor=0), [f"{AGG}.m_divisor may not be zero"]),

@@ -47,6 +47,7 @@ GOOD = {"name": "m", "aggregators": [SUM]}
 
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"name": None, "execution_interval": None}, ["executionInterval may not be null", "name may not be null"]),
+    ({"execution_interval": {"value": 1}}, ["executionInterval.unit may not be null"]),
     ({"name": ""}, ["name may not be empty"]),
     ({"rollups": [{"query": {}}]}, ["rollup[0].saveAs may not be null"]),
     ({"rollups": [{"save_as": "s", "query": {}}]}, ["rollup[0]query.metric[] must have a size of at least 1"]),

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pytest_aiohttp.plugin import AiohttpClient
+from yarl import URL
 
 from amondawa.errors import LimitExceeded, NotFound, Overloaded, StoreError, TooOld
 from amondawa.model.points import WriteBatch
@@ -140,10 +141,10 @@ async def test_a_domain_is_a_wall(server: Server) -> None:
 
 
 async def test_names_are_decoded_once_when_deleted(server: Server) -> None:
-    for name in ("a b", "a+b", "ü"):
+    for name in ("a b", "a+b", "ü", "a/b", "100%25"):
         await server.post("/api/v1/datapoints", {**POINT, "name": name})
-    for path in ("a%20b", "a+b", "%C3%BC", "unknown"):
-        assert (await server.client.delete(f"/api/v1/metric/{path}")).status == 204
+    for path in ("a%20b", "a+b", "%C3%BC", "a%2Fb", "100%2525", "unknown"):
+        assert (await server.client.delete(URL(f"/api/v1/metric/{path}", encoded=True))).status == 204
     assert (await (await server.client.get("/api/v1/metricnames")).json()) == {"results": []}
 
 

@@ -278,3 +278,16 @@ def test_refs_are_resolved_once_with_sorted_tags_and_forgotten_at_the_limit() ->
     assert cache.refs("e", parsed).tolist() == [2, 2]
     cache.refs("f", parsed)
     assert len(cache) <= 2
+
+
+def test_series_whose_names_hold_the_separator_are_not_taken_for_one_another() -> None:
+    asked: list[Tags] = []
+
+    def resolve(domain: str, name: str, tags: Tags) -> int:
+        asked.append(tags)
+        return len(asked)
+
+    cache = RefCache(resolve)
+    bodies = [{"name": "m", "tags": {"a\0b": "c", "d": "e"}}, {"name": "m", "tags": {"a": "d", "b\0c": "e"}}]
+    found = [cache.refs("d", parse_write(body([{**one, "datapoints": [[1, 1]]}]))).tolist() for one in bodies]
+    assert found == [[1], [2]]
