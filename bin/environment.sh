@@ -35,9 +35,9 @@ fingerprint() {
     { cat "$root/pyproject.toml"; echo "$root $*"; } | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1
 }
 
-# ensure_environment EXTRAS [NOTE]: installs the project with the extras unless the stamp says that nothing changed.
+# ensure_environment EXTRAS: installs the project with the extras unless the stamp says that nothing changed.
 ensure_environment() {
-    local extras=$1 stamp=$venv/.amondawa-stamp$1 want
+    local extras=$1 stamp=$venv/.amondawa-stamp${1//[^a-z]/-} want
     want=$(fingerprint "$extras")
     if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
         return
