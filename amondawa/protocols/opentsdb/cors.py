@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from amondawa.protocols.opentsdb.calls import Call
 from amondawa.protocols.opentsdb.errors import TsdbError
 
@@ -12,6 +14,7 @@ ALLOWED_HEADERS = (
 )
 
 
+@lru_cache(maxsize=16)
 def domains_of(setting: str) -> frozenset[str]:
     """Return the domains of the setting, in capitals: they are compared without case."""
     return frozenset(part.strip().upper() for part in setting.split(",") if part.strip())
