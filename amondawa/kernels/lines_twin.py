@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 
 import numpy as np
 
@@ -16,14 +15,9 @@ ENTRIES = 300_000
 _LONG_DIGITS = 18
 _TIME_DIGITS = 13
 _NUMBER_BYTES = b"0123456789.eE+-"
-_LONG = int(Kind.LONG)
 _DOUBLE = int(Kind.DOUBLE)
-_pack = struct.Struct("<d").pack
-_unpack = struct.Struct("<q").unpack
 
-Row = tuple[int, int, int, int]
-"""ref, time in ms, kind, bits"""
-_LEFT: Row = (UNKNOWN, 0, 0, 0)
+Rows = tuple[list[int], list[int], list[int], list[float], list[int]]
 
 
 class TwinTable:
@@ -60,63 +54,61 @@ class TwinTable:
         """Read whole lines; see LineTable."""
         lines = data.split(b"\n")
         lines.pop()
-        rows: list[Row] = []
-        starts = []
-        ends = []
-        start = 0
-        for line in lines:
-            starts.append(start)
-            start += len(line) + 1
-            ends.append(start - 1)
-            if line[-1:] == b"\r":
-                line = line[:-1]
-                ends[-1] -= 1
-            rows.append(self._row(line))
-        return _columns(rows, starts, ends)
+        sizes = np.fromiter(map(len, lines), np.int64, len(lines))
+        starts = np.zeros(len(lines), np.int64)
+        np.cumsum(sizes[:-1] + 1, out=starts[1:])
+        if b"\r" in data:
+            lines = [line[:-1] if line[-1:] == b"\r" else line for line in lines]
+            sizes = np.fromiter(map(len, lines), np.int64, len(lines))
+        refs, times, longs, doubles, kinds = self._read(lines)
+        kinds_column = np.array(kinds, np.uint8)
+        bits = np.where(
+            kinds_column == _DOUBLE, np.array(doubles, np.float64).view(np.int64), np.array(longs, np.int64)
+        )
+        refs_column = np.array(refs, np.int32)
+        return ScannedLines(refs_column, np.array(times, np.int64), kinds_column, bits, starts, starts + sizes)
 
-    def _row(self, line: bytes) -> Row:
-        words = line.split(b" ", 4)
-        if len(words) != 5 or len(line) > self._rules.longest:
-            return _LEFT
-        command, metric, time, value, tags = words
-        ref = self._refs.get((metric, tags))
-        if ref is None or command != b"put" or not time.isdigit() or len(time) > _TIME_DIGITS:
-            return _LEFT
-        at = int(time)
-        if at == 0:
-            return _LEFT
-        if at < self._rules.seconds_below:
-            at *= 1000
-        if value.isdigit() and len(value) <= _LONG_DIGITS:
-            return ref, at, _LONG, int(value)
-        number = self._number(value)
-        return _LEFT if number is None else (ref, at, *number)
+    def _read(self, lines: list[bytes]) -> Rows:
+        """Return refs, times, longs, doubles and kinds; one loop, for each call in it is a tenth of the speed."""
+        find, longest, seconds_below = self._refs.get, self._rules.longest, self._rules.seconds_below
+        count = len(lines)
+        refs, times, longs, doubles, kinds = [UNKNOWN] * count, [0] * count, [0] * count, [0.0] * count, [0] * count
+        for row, line in enumerate(lines):
+            words = line.split(b" ", 4)
+            if len(words) != 5:
+                continue
+            command, metric, time, value, tags = words
+            ref = find((metric, tags))
+            if ref is None or command != b"put" or not time.isdigit() or len(time) > _TIME_DIGITS:
+                continue
+            time_ms = int(time)
+            if time_ms == 0 or len(line) > longest:
+                continue
+            number = int(value) if value.isdigit() and len(value) <= _LONG_DIGITS else self._number(value)
+            if number is None:
+                continue
+            refs[row] = ref
+            times[row] = time_ms * 1000 if time_ms < seconds_below else time_ms
+            if type(number) is float:
+                doubles[row] = number
+                kinds[row] = _DOUBLE
+            else:
+                longs[row] = int(number)
+        return refs, times, longs, doubles, kinds
 
-    def _number(self, value: bytes) -> tuple[int, int] | None:
-        """Read what is not a plain run of digits: kind and bits, or None when the dialect must judge."""
+    def _number(self, value: bytes) -> int | float | None:
+        """Read what is not a plain run of digits; None when the dialect must judge."""
         if value.strip(_NUMBER_BYTES) or value[:1] == b"+":
             return None
         pointed = b"." in value
         if not pointed and not (b"e" in value or b"E" in value):
             digits = value[1:]
             short = value[:1] == b"-" and digits.isdigit() and len(digits) <= _LONG_DIGITS
-            return (_LONG, -int(digits)) if short else None
+            return -int(digits) if short else None
         if not pointed and self._rules.exponent_needs_point:
             return None
         try:
             number = float(value)
         except ValueError:
             return None
-        return (_DOUBLE, _unpack(_pack(number))[0]) if math.isfinite(number) else None
-
-
-def _columns(rows: list[Row], starts: list[int], ends: list[int]) -> ScannedLines:
-    refs, times, kinds, bits = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return ScannedLines(
-        np.array(refs, np.int32),
-        np.array(times, np.int64),
-        np.array(kinds, np.uint8),
-        np.array(bits, np.int64),
-        np.array(starts, np.int64),
-        np.array(ends, np.int64),
-    )
+        return number if math.isfinite(number) else None
