@@ -2,7 +2,8 @@
 
     python bench/lines.py [lines]
 
-Prints million lines a second of processor time per reader, for 1,000 and for 100,000 known series, in buffers of 64 KB and 256 KB.
+Prints million lines a second of processor time per reader, for 1,000 and for 100,000 known series, in buffers of 64 KB and
+of 256 KB.
 """
 
 from __future__ import annotations

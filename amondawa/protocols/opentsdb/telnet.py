@@ -164,3 +164,8 @@ def session(scope: Scope) -> LineSession:
     """Return the session of a new connection; all of one scope share what they know of series."""
     reader, budget = _shared(scope)
     return Session(reader, scope.gateway, budget)
+
+
+def counters(scope: Scope) -> LineCounters:
+    """Return what the telnet connections of a scope have seen since the start."""
+    return _shared(scope)[0].counters

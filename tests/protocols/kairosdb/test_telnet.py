@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from amondawa.protocols.base import Scope
-from amondawa.protocols.kairosdb.telnet import VERSION, session, split_words
+from amondawa.protocols.kairosdb.telnet import VERSION, counters, session, split_words
 from amondawa.settings import Settings
 from tests.protocols.line_gateways import (
     NOW_MS,
@@ -144,6 +144,13 @@ async def test_texts_and_numbers_of_many_packets_keep_their_places() -> None:
 )
 def test_words_are_split_at_blanks_and_quotes_keep_them_together(line: str, words: list[str]) -> None:
     assert split_words(line) == words
+
+
+async def test_lines_and_points_are_counted() -> None:
+    scope = Scope(RecordingGateway(), Settings())
+    await talk(session(scope), b"put m 1 1 a=b\nput m 2 x a=b\nversion\n")
+    seen = counters(scope)
+    assert (seen.connections, seen.lines, seen.points) == (1, 3, 1)
 
 
 @pytest.mark.parametrize(

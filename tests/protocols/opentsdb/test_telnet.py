@@ -200,6 +200,13 @@ async def test_ids_of_new_names_are_durable_before_their_points() -> None:
     await session.end()
 
 
+async def test_lines_and_points_are_counted() -> None:
+    scope = Scope(RecordingGateway(), Settings())
+    await talk(telnet.session(scope), b"put m 1 1 a=b\nput m 2 x a=b\nversion\n")
+    seen = telnet.counters(scope)
+    assert (seen.connections, seen.lines, seen.points) == (1, 3, 1)
+
+
 @pytest.mark.parametrize(
     "step", [pytest.param(step, id=name) for name, step in recorded_telnet_steps("opentsdb/telnet.json")]
 )
