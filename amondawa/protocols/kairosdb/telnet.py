@@ -17,11 +17,12 @@ from amondawa.model.points import Kind
 from amondawa.model.series import sorted_tags
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.kairosdb.java_numbers import DOUBLE, double_of
+from amondawa.protocols.kairosdb.version import VERSION
 from amondawa.protocols.line_session import Session
 from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
 from amondawa.protocols.write_queue import Budget
 
-VERSION = b"KairosDB 1.3.0-1.20210808220023\n"
+VERSION_LINE = f"{VERSION}\n".encode()
 LINE_BYTES = 1024
 SECONDS_BELOW = 3_000_000_000
 TTL_TAG = "kairos_opt.ttl"
@@ -74,7 +75,7 @@ class KairosDialect:
         words = split_words(line.decode(CHARSET))
         command = words[0] if words else ""
         if command == "version":
-            return VERSION
+            return VERSION_LINE
         if command == "exit":
             return Exit()
         if command not in ("put", "putm", "puts"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from amondawa.protocols.base import Scope
-from amondawa.protocols.kairosdb.telnet import VERSION, counters, session, split_words
+from amondawa.protocols.kairosdb.telnet import VERSION_LINE, counters, session, split_words
 from amondawa.settings import Settings
 from tests.protocols.line_gateways import (
     NOW_MS,
@@ -101,7 +101,7 @@ async def test_a_good_line_is_stored(line: bytes, point: tuple[Any, ...]) -> Non
 
 
 async def test_version_is_answered() -> None:
-    assert (await store(b"version\nversion now\n"))[0] == VERSION * 2
+    assert (await store(b"version\nversion now\n"))[0] == VERSION_LINE * 2
 
 
 async def test_a_time_to_live_counts_from_the_write() -> None:
