@@ -8,10 +8,10 @@ rates, and is cut to the asked range only in the end. Source: suites query_basic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from amondawa.aggregate.across_series import CombineGroups, KeepRange, OnlyKinds, RateSeries
+from amondawa.aggregate.across_series import CombineGroups, KeepRange, OnlyKinds, RateSeries, SortKey
 from amondawa.aggregate.counter import PLAIN
 from amondawa.aggregate.fill import DownsampleSeries
 from amondawa.model.query import Identity, Query, Selection, Stage, TagFilter
@@ -152,13 +152,24 @@ def _series_stages(sub: CheckedSubQuery, first_ms: int, end_ms: int) -> tuple[St
 def _group_stages(sub: CheckedSubQuery, uids: Uids, first_ms: int) -> tuple[Stage, ...]:
     """Return what is done to groups of series."""
     group = _group_key(sub, uids)
+    order = _row_key(uids)
     if sub.asked.histogram:
-        return histogram_stages(sub, first_ms, uids.series_ids, group)
-    combined = CombineGroups(sub.aggregator, uids.series_ids, group, held=sub.asked.rate)
+        return histogram_stages(sub, first_ms, order, group)
+    combined = CombineGroups(sub.aggregator, order, group, held=sub.asked.rate)
     return (combined, KeepRange())
 
 
-def _group_key(sub: CheckedSubQuery, uids: Uids) -> Callable[[Series], object] | None:
+def _row_key(uids: Uids) -> SortKey:
+    """Return the order of rows: by the ids of the metric and of the tags, as OpenTSDB's row keys sort."""
+
+    def key(series: Series) -> tuple[object, ...]:
+        metric, pairs = uids.series_ids(series)
+        return (metric, *pairs)
+
+    return key
+
+
+def _group_key(sub: CheckedSubQuery, uids: Uids) -> SortKey | None:
     """Return what series of one group share: the ids of the values of the grouping tags, by id of the tag."""
     if sub.aggregator == NO_AGGREGATOR:
         return None

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.protocols.opentsdb.served import START_S, Served
+
+T = START_S
+MS = T * 1000
+ALL = {"id": "f", "tags": [{"type": "wildcard", "tagk": "host", "filter": "*", "groupBy": True}]}
+
+
+def query(*expressions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "time": {"start": str(T), "end": str(T + 300), "aggregator": "sum"},
+        "filters": [ALL],
+        "metrics": [{"id": "a", "metric": "a", "filter": "f"}, {"id": "b", "metric": "b", "filter": "f"}],
+        "expressions": list(expressions),
+        **more,
+    }
+
+
+async def fill(tsdb: Served) -> None:
+    """Metric a on h1 and h2, metric b on h2 and h3, b without its middle point."""
+    for at in range(3):
+        for host in ("h1", "h2"):
+            await tsdb.put("a", at + 1, T + 60 * at, host=host)
+        if at != 1:
+            for host in ("h2", "h3"):
+                await tsdb.put("b", 10 * (at + 1), T + 60 * at, host=host)
+
+
+async def outputs(tsdb: Served, body: dict[str, Any]) -> list[dict[str, Any]]:
+    status, answer = await tsdb.ask("POST", "/api/query/exp", body)
+    assert status == 200, answer
+    return answer["outputs"]
+
+
+async def test_a_union_gives_every_series_and_fills_with_zero(tsdb: Served):
+    await fill(tsdb)
+    [got] = await outputs(tsdb, query({"id": "e", "expr": "a + b"}))
+    assert got["dps"] == [
+        [MS, 1.0, 11.0, 10.0],
+        [MS + 60_000, 2.0, 2.0, 0.0],
+        [MS + 120_000, 3.0, 33.0, 30.0],
+    ]
+    assert got["dpsMeta"] == {"firstTimestamp": MS, "lastTimestamp": MS + 120_000, "setCount": 3, "series": 3}
+    assert [one.get("commonTags") for one in got["meta"]] == [None, {"host": "h1"}, {"host": "h2"}, {"host": "h3"}]
+
+
+async def test_an_intersection_gives_the_series_that_all_have(tsdb: Served):
+    await fill(tsdb)
+    joined = {"operator": "intersection", "useQueryTags": True, "includeAggTags": False}
+    [got] = await outputs(tsdb, query({"id": "e", "expr": "a + b", "join": joined}))
+    assert [row[1:] for row in got["dps"]] == [[11.0], [2.0], [33.0]]
+    assert got["meta"][1] == {"index": 1, "metrics": ["a", "b"], "commonTags": {"host": "h2"}, "aggregatedTags": []}
+
+
+async def test_an_empty_intersection_is_refused(tsdb: Served):
+    await tsdb.put("a", host="h1")
+    await tsdb.put("b", host="h2")
+    body = query({"id": "e", "expr": "a + b", "join": {"operator": "intersection"}})
+    status, answer = await tsdb.ask("POST", "/api/query/exp", body)
+    assert status == 400
+    assert answer["error"]["message"].startswith("No intersections found")
+
+
+async def test_fill_values_stand_for_missing_points(tsdb: Served):
+    await fill(tsdb)
+    body = query({"id": "e", "expr": "a * b"})
+    body["metrics"][1]["fillPolicy"] = {"policy": "scalar", "value": 100}
+    [got] = await outputs(tsdb, body)
+    assert got["dps"][1] == [MS + 60_000, 0.0, 200.0, 0.0]
+
+
+async def test_expressions_may_use_expressions(tsdb: Served):
+    await fill(tsdb)
+    body = query({"id": "later", "expr": "first * 2"}, {"id": "first", "expr": "a + 1"}, outputs=[{"id": "later"}])
+    [got] = await outputs(tsdb, body)
+    assert got["dps"][0] == [MS, 4.0, 4.0]
+    assert got["meta"][1]["metrics"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("expressions", "message"),
+    [
+        ([{"id": "e", "expr": "e + a"}], "Self referencing expression found: e"),
+        ([{"id": "e", "expr": "g + a"}, {"id": "g", "expr": "e"}], "Circular reference found: e"),
+    ],
+)
+async def test_circles_are_refused(tsdb: Served, expressions: list[dict[str, Any]], message: str):
+    await fill(tsdb)
+    status, answer = await tsdb.ask("POST", "/api/query/exp", query(*expressions))
+    assert (status, answer["error"]["message"]) == (400, message)
+
+
+async def test_metrics_may_be_put_out_and_unknown_outputs_are_passed_over(tsdb: Served):
+    await fill(tsdb)
+    body = query({"id": "e", "expr": "a"}, outputs=[{"id": "b", "alias": "B"}, {"id": "zz"}])
+    [got] = await outputs(tsdb, body)
+    assert (got["id"], got["alias"], got["dps"]) == ("b", "B", [[MS, 10.0, 10.0], [MS + 120_000, 30.0, 30.0]])
+
+
+async def test_without_outputs_and_expressions_the_metrics_are_put_out(tsdb: Served):
+    await fill(tsdb)
+    assert [one["id"] for one in await outputs(tsdb, query())] == ["a", "b"]
+
+
+async def test_metrics_without_series_give_empty_outputs(tsdb: Served):
+    await fill(tsdb)
+    body = query({"id": "e", "expr": "a + b"})
+    body["time"] = {"start": str(T + 86400), "end": str(T + 90000), "aggregator": "sum"}
+    [got] = await outputs(tsdb, body)
+    assert (got["dps"], got["dpsMeta"]["series"], "meta" in got) == ([], 0, False)
+
+
+async def test_the_query_is_echoed_in_full(tsdb: Served):
+    await fill(tsdb)
+    body = query(
+        {"id": "e", "expr": "a", "fillPolicy": {"policy": "nan"}},
+        time={
+            "start": str(T),
+            "end": str(T + 300),
+            "aggregator": "sum",
+            "downsampler": {"interval": "1m", "aggregator": "avg", "fillPolicy": {"policy": "zero"}},
+        },
+    )
+    _, answer = await tsdb.ask("POST", "/api/query/exp", body)
+    assert answer["query"] == {
+        "name": None,
+        "time": {
+            "start": str(T),
+            "end": str(T + 300),
+            "timezone": None,
+            "downsampler": {"interval": "1m", "aggregator": "avg", "fillPolicy": {"policy": "zero", "value": 0.0}},
+            "aggregator": "sum",
+            "rate": False,
+        },
+        "filters": [
+            {
+                "id": "f",
+                "tags": [{"tagk": "host", "filter": "*", "group_by": True, "type": "wildcard"}],
+                "explicitTags": False,
+            }
+        ],
+        "metrics": [
+            {"metric": name, "id": name, "filter": "f", "aggregator": None, "timeOffset": None, "fillPolicy": None}
+            for name in ("a", "b")
+        ],
+        "expressions": [
+            {
+                "id": "e",
+                "expr": "a",
+                "join": {"operator": "union", "useQueryTags": False, "includeAggTags": True},
+                "fillPolicy": {"policy": "nan", "value": "NaN"},
+            }
+        ],
+        "outputs": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time": None}, "missing time"),
+        ({"time": {"start": "1"}}, "Invalid time"),
+        ({"time": {"aggregator": "sum"}}, "Invalid time"),
+        ({"time": {"start": "1", "aggregator": "nosuch"}}, "Invalid time"),
+        ({"time": {"start": "abc", "aggregator": "sum"}}, "Invalid time"),
+        ({"time": {"start": "1", "aggregator": "sum", "downsampler": {"interval": ""}}}, "Invalid time"),
+        ({"metrics": []}, "missing or empty metrics"),
+        ({"metrics": [{"id": "a", "metric": "a"}, {"id": "a", "metric": "b"}]}, "duplicated metric id: a"),
+        ({"metrics": [{"id": "a"}]}, "Invalid metric at index 0"),
+        ({"metrics": [{"id": "a", "metric": "a", "aggregator": "zz"}]}, "Invalid metric at index 0"),
+        ({"metrics": [{"id": "a", "metric": "a", "timeOffset": "zz"}]}, "Invalid metric at index 0"),
+        ({"filters": [ALL, ALL]}, "duplicated filter id: f"),
+        ({"filters": []}, "unrecognized filter id f in metric a"),
+        ({"expressions": [{"id": "a", "expr": "b"}]}, "Duplicated variable or expression id: a"),
+        ({"expressions": [{"id": "e"}]}, "Invalid expression at index 0"),
+        ({"expressions": [{"id": "e", "expr": "a + nosuch"}]}, "Expression [a + nosuch] was missing input nosuch"),
+        ({"expressions": [{"id": "e", "expr": "1 + 1"}]}, "The expression e didn't appear to have any variables"),
+        ({"expressions": [{"id": "e", "expr": "a + * b"}]}, "parsing error near '*' in expression: a + * b"),
+        ({"expressions": [{"id": "e_1", "expr": "a"}]}, "Unable to parse the given JSON"),
+        ({"outputs": [{"id": "1"}]}, "Unable to parse the given JSON"),
+        (
+            {"expressions": [{"id": "e", "expr": "a", "join": {"operator": "cross"}}]},
+            "Unable to parse the given JSON",
+        ),
+        (
+            {"expressions": [{"id": "e", "expr": "a", "fillPolicy": {"policy": "zero", "value": 5}}]},
+            "Unable to parse the given JSON",
+        ),
+    ],
+)
+async def test_what_does_not_fit_is_refused_with_its_reason(tsdb: Served, change: dict[str, Any], message: str):
+    status, answer = await tsdb.ask("POST", "/api/query/exp", {**query({"id": "e", "expr": "a"}), **change})
+    assert (status, answer["error"]["message"]) == (500, message)
+
+
+async def test_a_body_is_needed(tsdb: Served):
+    assert (await tsdb.ask("GET", "/api/query/exp"))[0] == 500
+    assert (await tsdb.ask("POST", "/api/query/exp", b"{"))[0] == 400

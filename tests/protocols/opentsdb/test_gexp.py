@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from amondawa.protocols.opentsdb.data_query import SubQuery
+from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.gexp import CallNode, MetricNode, parse_gexp
+from tests.protocols.opentsdb.served import START_S, Served
+
+T = START_S
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sum:x",
+        "scale(sum:x,10",
+        "scale(sum:x,)",
+        "scale()",
+        "scale(sum:x{host=},1)",
+        "scale(sum:x{host=web*},1)",
+        "scale(sum:x{host=a,1)",
+        "scale(sum:x 10)",
+        "scale(sum::x,10)",
+        "(" * 500,
+        "scale(" * 500 + "sum:x" + ")" * 500,
+    ],
+)
+def test_what_the_grammar_cannot_read_is_refused(text: str):
+    with pytest.raises(TsdbError) as refused:
+        parse_gexp(text)
+    assert (refused.value.status, refused.value.message) == (500, f"Failed to parse {text}")
+
+
+def test_an_unknown_function_is_named():
+    with pytest.raises(TsdbError) as refused:
+        parse_gexp("scale(nosuch(sum:x),1)")
+    assert (refused.value.status, refused.value.message) == (500, "Function nosuch has not been implemented")
+
+
+def test_calls_hold_series_and_words():
+    node = parse_gexp(" scale ( sum : 1m-avg : rate : x { host = * , dc = a|b } , -1.5 ) trailing")
+    [metric] = node.metrics()
+    assert node == CallNode("scale", (MetricNode(metric),), ("-1.5",))
+    assert (metric.aggregator, metric.metric, metric.downsample, metric.rate) == ("sum", "x", "1m-avg", True)
+    assert [(one.tag_name, one.text) for one in metric.filters] == [("host", "*"), ("dc", "a|b")]
+
+
+def test_metrics_are_listed_in_order_through_nested_calls():
+    node = parse_gexp("sum(scale(sum:a,2),absolute(max:b),min:c)")
+    assert node.metrics() == [SubQuery("sum", "a"), SubQuery("max", "b"), SubQuery("min", "c")]
+
+
+async def ask(tsdb: Served, *expressions: str, flags: str = "") -> tuple[int, Any]:
+    exps = "&".join(f"exp={quote(text)}" for text in expressions)
+    return await tsdb.ask("GET", f"/api/query/gexp?start={T}&end={T + 300}&{exps}{flags}")
+
+
+async def fill(tsdb: Served) -> None:
+    for at, (one, two) in enumerate(((1, 3), (-2, -3), (3, 7))):
+        await tsdb.put("a", one, T + 60 * at, host="h1")
+        await tsdb.put("a", two, T + 60 * at, host="h2")
+        await tsdb.put("b", 10 * one, T + 60 * at, host="h1")
+
+
+async def test_functions_follow_one_another(tsdb: Served):
+    await fill(tsdb)
+    status, [got] = await ask(tsdb, "alias(absolute(scale(sum:a,-1)),neg)")
+    assert status == 200
+    assert got == {
+        "metric": "neg",
+        "tags": {},
+        "aggregateTags": [],
+        "dps": {str(T): 4, str(T + 60): 5, str(T + 120): 10},
+    }
+
+
+async def test_an_alias_may_hold_tag_values(tsdb: Served):
+    await fill(tsdb)
+    _, got = await ask(tsdb, "alias(sum:a{host=*},name-@host)")
+    assert [one["metric"] for one in got] == ["name-h1", "name-h2"]
+
+
+async def test_series_functions_join_by_equal_tags_and_give_floats(tsdb: Served):
+    await fill(tsdb)
+    _, got = await ask(tsdb, "sumSeries(sum:a{host=*},sum:b{host=*})")
+    assert [(one["tags"], one["annotations"], one["dps"][str(T)]) for one in got] == [
+        ({"host": "h1"}, [], 11.0),
+        ({"host": "h2"}, [], 3.0),
+    ]
+    _, [got] = await ask(tsdb, "divideSeries(sum:b,sum:b)")
+    assert set(got["dps"].values()) == {1.0}
+
+
+async def test_one_metric_may_stand_twice(tsdb: Served):
+    await fill(tsdb)
+    _, [got] = await ask(tsdb, "diffSeries(sum:a,sum:a)")
+    assert set(got["dps"].values()) == {0.0}
+
+
+async def test_the_highest_series_are_kept(tsdb: Served):
+    await fill(tsdb)
+    for function in ("highestCurrent", "highestMax"):
+        _, [got] = await ask(tsdb, f"{function}(sum:a{{host=*}},1)")
+        assert got["tags"] == {"host": "h2"}
+
+
+async def test_expressions_answer_in_their_order(tsdb: Served):
+    await fill(tsdb)
+    _, got = await ask(tsdb, "scale(sum:b,2)", "movingAverage(sum:b,2)", flags="&arrays")
+    assert [one["dps"][1] for one in got] == [[T + 60, -40], [T + 60, -5.0]]
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("alias(sum:a)", "Missing the alias"),
+        ("scale(sum:a)", "Missing scaling factor"),
+        ("scale(sum:a,abc)", "Unparseable scale factor value: 0.0"),
+        ("scale(sum:a,1-2)", "Invalid parameter, must be an integer or floating point"),
+        ("movingAverage(sum:a)", "Missing moving average window size"),
+        ("movingAverage(sum:a,0)", "Moving average window must be an integer greater than zero"),
+        ("movingAverage(sum:a,2min)", "Unparseable window size: 2min"),
+        ("movingAverage(sum:a,'2parsec')", "Unknown time unit=parsec in window='2parsec'"),
+        ("movingAverage(sum:a,'min')", "Invalid moving window parameter: 'min'"),
+        ("movingAverage(sum:a,'0min')", "Moving average window must be an integer greater than zero"),
+        ("movingAverage(sum:a,99999999999)", "Invalid parameter, must be an integer"),
+        ("highestMax(sum:a)", "Need aggregation window for moving average"),
+        ("highestMax(sum:a,x)", "Unparseable top n value: x"),
+        ("highestCurrent(sum:a,0)", "Top n value must be greater than zero: 0"),
+        ("shift(sum:a)", "Need amount of timeshift to perform timeshift"),
+        ("shift(sum:a,2min)", "Invalid timeshift parameter: eg '10min'"),
+        ("timeShift(sum:a,'2min')", "unknown time unit=min'"),
+        ("sumSeries(sum:a)", "Must have 2 to 26 series, got 1 instead"),
+        ("scale(sum:nosuch,1)", "No such name for 'metrics': 'nosuch'"),
+    ],
+)
+async def test_parameters_that_are_not_right_are_refused(tsdb: Served, expression: str, message: str):
+    await fill(tsdb)
+    status, answer = await ask(tsdb, expression)
+    assert (status, answer["error"]["message"]) == (400, message)
+
+
+async def test_an_expression_is_needed(tsdb: Served):
+    status, answer = await tsdb.ask("GET", f"/api/query/gexp?start={T}")
+    assert (status, answer["error"]["message"]) == (400, "Missing sub queries")
