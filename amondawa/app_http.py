@@ -25,6 +25,8 @@ DIALECTS = (("kairosdb", kairosdb), ("native", native), ("opentsdb", opentsdb))
 
 CLIENT_GONE = 499
 """counted for a request whose client went away"""
+QUERIES = ("/query", "/query/tags", "/query/exp", "/query/gexp", "/query/last", "/q")
+"""how the paths end that only read, whatever their method"""
 LOOK_S = 0.25
 """how often it is looked whether the client of a long query is still there"""
 
@@ -105,7 +107,7 @@ def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request
 
 def _only_reads(request: web.Request) -> bool:
     """Say whether a request may be dropped half-way when its client goes away; a write that was sent is carried out."""
-    return request.method in ("GET", "HEAD", "OPTIONS") or "/query" in request.path
+    return request.method in ("GET", "HEAD", "OPTIONS") or request.path.rstrip("/").endswith(QUERIES)
 
 
 async def _while_its_client_waits(handler: Handler, request: web.Request) -> web.StreamResponse:

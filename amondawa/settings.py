@@ -242,6 +242,11 @@ _CHECKS = {
 def _with_anonymous_domain(settings: Settings, domain_given: bool) -> Settings:
     """Let requests that name no domain go to the one that anonymous clients may use."""
     domain = settings.allow_anonymous.rpartition(":")[0]
-    if domain in ("", "*") or domain_given:
+    if domain in ("", "*"):
         return settings
+    if domain_given and settings.default_domain != domain:
+        raise ConfigError(
+            f"AMDW_DEFAULT_DOMAIN is {settings.default_domain!r}, but clients without a key may only use {domain!r} "
+            "(--allow-anonymous): requests that name no domain would have none to go to"
+        )
     return replace(settings, default_domain=domain)

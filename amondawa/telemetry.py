@@ -72,14 +72,21 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._series: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
+
     def watch(self, statistics: Statistics) -> None:
         """Show a gateway's statistics from now on."""
         self._registry.register(_GatewayCollector(statistics))
 
     def count(self, protocol: str, kind: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request; `kind` is read or write."""
-        self._requests.labels(protocol, method, str(status)).inc()
-        self._seconds.labels(protocol, kind).observe(seconds)
+        key = (protocol, kind, method, status)
+        series = self._series.get(key)
+        if series is None:
+            series = (self._requests.labels(protocol, method, str(status)), self._seconds.labels(protocol, kind))
+            self._series[key] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     content_type = CONTENT_TYPE_LATEST
     """what `render` makes"""

@@ -103,7 +103,12 @@ def test_anonymous_access_is_a_domain_with_both_rights(value: str):
 def test_the_anonymous_domain_is_where_requests_without_one_go():
     assert read_settings({"allow_anonymous": "shop:rw"}, {}).default_domain == "shop"
     assert read_settings({"allow_anonymous": "*:rw"}, {}).default_domain == "default"
-    assert read_settings({"allow_anonymous": "a:rw"}, {"AMDW_DEFAULT_DOMAIN": "b"}).default_domain == "b"
+    assert read_settings({"allow_anonymous": "*:rw"}, {"AMDW_DEFAULT_DOMAIN": "b"}).default_domain == "b"
+
+
+def test_a_default_domain_that_nobody_may_use_is_refused():
+    with pytest.raises(ConfigError, match="AMDW_DEFAULT_DOMAIN"):
+        read_settings({"allow_anonymous": "a:rw"}, {"AMDW_DEFAULT_DOMAIN": "b"})
 
 
 @pytest.mark.parametrize(
