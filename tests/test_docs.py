@@ -106,8 +106,8 @@ def readme_commands(server: ServerProcess) -> list[str]:
     """Return the readme's shell commands, their ports replaced by the process's."""
     blocks = re.findall(r"(?:^    .*\n)+", README, re.MULTILINE)
     script = "".join(block for block in blocks if "curl" in block or "/dev/tcp" in block)
-    for standard, name in STANDARD_PORTS.items():
-        script = re.sub(rf"{HOST}([:/]){standard}", rf"{HOST}\g<1>{getattr(server.ports, name)}", script)
+    here = {str(standard): str(getattr(server.ports, name)) for standard, name in STANDARD_PORTS.items()}
+    script = re.sub(rf"{HOST}([:/])(\d+)", lambda found: f"{HOST}{found[1]}{here[found[2]]}", script)
     lines = [line.removeprefix("    ") for line in script.splitlines()]
     return re.split(r"\n(?=curl|printf)", "\n".join(lines))
 
