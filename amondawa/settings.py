@@ -30,6 +30,11 @@ class Settings:
     region: str = "us-west-2"
     table_space: str = "amdw"
     dynamodb_endpoint: str = ""
+    gateway_id: str = ""
+    """name of this gateway's journal shard on DynamoDB; '' = the host's name"""
+    mt_readers: int = 16
+    mt_writers: int = 8
+    """requests to DynamoDB in flight"""
     default_domain: str = "default"
 
     # shape of the store
@@ -62,6 +67,8 @@ class Settings:
     opentsdb_cors_domains: str = ""
     opentsdb_histograms: str = ""
     opentsdb_max_tags: int = 8
+    opentsdb_rollups: str = ""
+    """intervals of the rollups that are taken, such as 1m,1h; empty = none"""
 
     # telnet connections
     telnet_idle_s: int = 300
@@ -99,6 +106,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "kairosdb_port": _PORT,
     "opentsdb_port": _PORT,
     "kairosdb_telnet_port": _PORT,
+    "mt_readers": (1, 1_024),
+    "mt_writers": (1, 1_024),
     "store_column_height_s": (3_600, 2_073_600),  # offsets in a row are signed 32-bit milliseconds
     "store_history_s": (0, 2**40),
     "store_history_blocks": (0, 10_000),
@@ -214,6 +223,11 @@ def _check_table_space(source: str, value: str) -> None:
         raise ConfigError(f"{source} must be 1 to 64 letters, digits, '_', '-' or '.', not {value!r}")
 
 
+def _check_gateway_id(source: str, value: str) -> None:
+    if value and (len(value) > 128 or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in value)):
+        raise ConfigError(f"{source} must be at most 128 letters, digits, '_', '-' or '.', not {value!r}")
+
+
 def _check_endpoint(source: str, value: str) -> None:
     if value and not value.startswith(("http://", "https://")):
         raise ConfigError(f"{source} must be a URL that begins with http:// or https://, not {value!r}")
@@ -226,6 +240,13 @@ def _check_histograms(source: str, value: str) -> None:
             raise ConfigError(f"{source} must list ID:DECODER pairs, ID from 0 to 255, not {entry.strip()!r}")
 
 
+def _check_rollups(source: str, value: str) -> None:
+    for entry in filter(None, value.split(",")):
+        number, unit = entry.strip()[:-1], entry.strip()[-1:]
+        if not (number.isascii() and number.isdigit() and int(number) > 0 and unit in ("s", "m", "h", "d")):
+            raise ConfigError(f"{source} must list intervals such as 1m,1h (s, m, h or d), not {entry.strip()!r}")
+
+
 _CHECKS = {
     "data": _check_given,
     "bind": _check_given,
@@ -233,7 +254,9 @@ _CHECKS = {
     "default_domain": _check_given,
     "table_space": _check_table_space,
     "dynamodb_endpoint": _check_endpoint,
+    "gateway_id": _check_gateway_id,
     "opentsdb_histograms": _check_histograms,
+    "opentsdb_rollups": _check_rollups,
     "allow_anonymous": _check_anonymous,
 }
 """What is asked of a text beyond its type."""

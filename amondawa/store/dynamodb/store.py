@@ -1,0 +1,271 @@
+"""The store on DynamoDB: requests from bounded pools through one retry layer. Importing this calls nothing."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from amondawa.errors import ConfigError, NotFound, StoreError, Unavailable
+from amondawa.settings import Settings
+from amondawa.store.base import BlockStore, Capacity, Consumed, Item, Key
+from amondawa.store.dynamodb.capacity import Meter, TableUse
+from amondawa.store.dynamodb.client import Client, ClientMaker, client_maker
+from amondawa.store.dynamodb.journal import ShardJournal
+from amondawa.store.dynamodb.reader import Bounds, Reader
+from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
+from amondawa.store.dynamodb.tables import Tables
+from amondawa.store.dynamodb.writer import Writer
+from amondawa.store.limits import check_items, check_keys
+
+JOURNAL = "journal"
+JOURNAL_KEEP_S = 30 * 86_400
+"""Entries of the journal expire no earlier: so long may a gateway be down with points that are not in chunks yet."""
+_CALLERS = 16
+"""Requests that threads outside the pools may have in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a store uses DynamoDB.
+
+    Attributes:
+        readers, writers: threads, and so requests in flight, of each kind.
+        retry: the retry layer's policy.
+        statements: whether many hash keys are read by PartiQL statements (50 a request) or by a Query each.
+        journal_keep_s: when entries of the journal expire.
+    """
+
+    readers: int = 16
+    writers: int = 8
+    retry: RetryPolicy = RetryPolicy()
+    statements: bool = True
+    journal_keep_s: int = JOURNAL_KEEP_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What exists while a store is open."""
+
+    client: Client
+    tables: Tables
+    reader: Reader
+    writer: Writer
+    journal: ShardJournal
+    pools: tuple[ThreadPoolExecutor, ...]
+
+
+class DynamoStore(BlockStore):
+    """Tables `{space}_{name}` and a journal shard in `{space}_journal`.
+
+    Args:
+        make_client: makes the low-level client when the store is opened.
+        space: what the names of the tables begin with.
+        shard: name of the gateway's journal shard; the same after a restart, another for each gateway.
+        options: see Options.
+    """
+
+    name = "dynamodb"
+
+    def __init__(
+        self,
+        make_client: ClientMaker,
+        space: str,
+        shard: str,
+        options: Options = Options(),  # noqa: B008 - immutable
+    ) -> None:
+        self._make_client = make_client
+        self._space = space
+        self._shard = shard
+        self._options = options
+        self._meter = Meter()
+        self._retrier = Retrier(options.retry)
+        self._parts: _Parts | None = None
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> DynamoStore:
+        """Return the store of the settings' table space, not opened yet."""
+        connections = settings.mt_readers + settings.mt_writers + _CALLERS
+        keep_s = max(JOURNAL_KEEP_S, 2 * settings.flush_age_s, 2 * settings.store_column_height_s)
+        options = Options(settings.mt_readers, settings.mt_writers, journal_keep_s=keep_s)
+        maker = client_maker(settings.region, settings.dynamodb_endpoint, connections)
+        return cls(maker, settings.table_space, settings.gateway_id or socket.gethostname(), options)
+
+    # open and close ---------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """See BlockStore; creates the journal table. ConfigError: DynamoDB cannot be reached or refuses."""
+        if self._parts is not None:
+            raise ConfigError("the store is open already")
+        self._meter = Meter()
+        self._retrier = Retrier(self._options.retry)
+        self._parts = self._build()
+        try:
+            self._parts.tables.create(JOURNAL, Capacity())
+        except (StoreError, Unavailable, ValueError) as error:
+            self.close()
+            raise ConfigError(f"the tables of space {self._space!r} cannot be used: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> _Parts:
+        options = self._options
+        client = self._make_client()
+        tables = Tables(client, self._retrier, self._space)
+        readers = ThreadPoolExecutor(options.readers, "dynamodb-read")
+        writers = ThreadPoolExecutor(options.writers, "dynamodb-write")
+        reader = Reader(client, self._retrier, self._meter, readers, statements=options.statements)
+        writer = Writer(client, self._retrier, self._meter, writers)
+        journal = ShardJournal(tables.full(JOURNAL), self._shard, reader, writer, options.journal_keep_s)
+        return _Parts(client, tables, reader, writer, journal, (readers, writers))
+
+    def close(self) -> None:
+        """See BlockStore."""
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            for pool in parts.pools:
+                pool.shutdown(wait=True)
+            parts.client.close()
+
+    @property
+    def _open(self) -> _Parts:
+        if self._parts is None:
+            raise StoreError("the store is not open")
+        return self._parts
+
+    # tables -----------------------------------------------------------------------------------------------------------
+
+    def create_table(self, table: str, capacity: Capacity = Capacity()) -> None:  # noqa: B008 - immutable
+        """See BlockStore; on demand unless a capacity is given."""
+        self._open.tables.create(_checked(table), capacity)
+
+    def delete_table(self, table: str) -> None:
+        """See BlockStore; returns when the table is gone."""
+        self._open.tables.delete(_checked(table))
+
+    def tables(self) -> list[str]:
+        """See BlockStore; without the journal's."""
+        return [name for name in self._open.tables.names() if name != JOURNAL]
+
+    def set_capacity(self, table: str, capacity: Capacity) -> None:
+        """See BlockStore; None switches to on demand."""
+        self._open.tables.set_capacity(_checked(table), capacity)
+
+    def capacity(self, table: str) -> Capacity:
+        """Return a table's throughput."""
+        return self._open.tables.capacity(table)
+
+    @contextmanager
+    def _table(self, table: str) -> Iterator[str]:
+        """Give a table's full name; a table that turns out to be gone is looked up anew next time."""
+        tables = self._open.tables
+        try:
+            yield tables.full(table)
+        except NotFound:
+            tables.forget(table)
+            raise
+
+    # items ------------------------------------------------------------------------------------------------------------
+
+    def put(self, table: str, items: Sequence[Item]) -> None:
+        """See BlockStore."""
+        check_items(items)
+        self._open.tables.require([table])
+        with self._table(table) as name:
+            self._open.writer.put(name, items)
+
+    def delete(self, table: str, keys: Sequence[Key]) -> None:
+        """See BlockStore."""
+        check_keys(keys)
+        self._open.tables.require([table])
+        with self._table(table) as name:
+            self._open.writer.delete(name, keys)
+
+    def change(self, puts: Mapping[str, Sequence[Item]], deletes: Mapping[str, Sequence[Key]]) -> None:
+        """See BlockStore; no transaction: those take 100 items and cost twice."""
+        for items in puts.values():
+            check_items(items)
+        for keys in deletes.values():
+            check_keys(keys)
+        self._open.tables.require({*puts, *deletes})
+        for table, items in puts.items():
+            self.put(table, items)
+        for table, keys in deletes.items():
+            self.delete(table, keys)
+
+    def get(self, table: str, keys: Sequence[Key]) -> list[Item | None]:
+        """See BlockStore; strongly consistent."""
+        check_keys(keys)
+        self._open.tables.require([table])
+        with self._table(table) as name:
+            return self._open.reader.get(name, keys)
+
+    def query(
+        self,
+        table: str,
+        hash_key: bytes,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        descending: bool = False,
+    ) -> Iterator[list[Item]]:
+        """See BlockStore; strongly consistent page by page."""
+        self._open.tables.require([table])
+        with self._table(table) as name:
+            yield from self._open.reader.query(name, hash_key, Bounds(start, end), descending)
+
+    def query_many(
+        self, table: str, hash_keys: Sequence[bytes], start: bytes | None = None, end: bytes | None = None
+    ) -> dict[bytes, list[Item]]:
+        """See BlockStore; strongly consistent, 50 hash keys a request where DynamoDB takes statements."""
+        self._open.tables.require([table])
+        with self._table(table) as name:
+            return self._open.reader.query_many(name, hash_keys, Bounds(start, end))
+
+    def put_if(self, table: str, item: Item, expected: bytes | None) -> bool:
+        """See BlockStore."""
+        check_items([item])
+        self._open.tables.require([table])
+        with self._table(table) as name:
+            return self._open.writer.put_if(name, item, expected)
+
+    def consumed(self) -> Consumed:
+        """See BlockStore; as DynamoDB states it in its answers."""
+        return self._meter.total()
+
+    def consumed_by_table(self) -> dict[str, TableUse]:
+        """Return what was used since open, by table name."""
+        prefix = self._space + "_"
+        return {name.removeprefix(prefix): use for name, use in self._meter.by_table().items()}
+
+    @property
+    def retries(self) -> int:
+        """Requests that were made again since open."""
+        return self._retrier.retries
+
+    # journal ----------------------------------------------------------------------------------------------------------
+
+    def journal_append(self, segment: int, sequence: int, payload: bytes) -> None:
+        """See BlockStore; compressed."""
+        self._open.journal.append(segment, sequence, payload)
+
+    def journal_segments(self) -> list[int]:
+        """See BlockStore; those of this gateway's shard."""
+        return self._open.journal.segments()
+
+    def journal_read(self, segment: int) -> Iterator[bytes]:
+        """See BlockStore."""
+        return self._open.journal.read(segment)
+
+    def journal_drop(self, segment: int) -> None:
+        """See BlockStore; one small write."""
+        self._open.journal.drop(segment)
+
+
+def _checked(table: str) -> str:
+    """Return a table's name. Raises ValueError for the journal's own."""
+    if table == JOURNAL:
+        raise ValueError(f"table name {table!r} is the store's own")
+    return table
