@@ -48,12 +48,18 @@ ensure_environment() {
     if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
         "$venv/bin/python" -c '' 2>/dev/null || { echo "Making $venv" >&2; make_venv; }
         echo "Installing what Amondawa needs (once, and after changes of pyproject.toml)" >&2
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root$extras" ||
-            die "installing failed; the lines above say why"
+        install "$extras"
         warm_kernels
         echo "$want" >"$stamp"
     fi
     exec 9>&-
+}
+
+install() {
+    local log=$venv/.amondawa-install.log
+    "$venv/bin/python" -m pip install --disable-pip-version-check --editable "$root$1" >"$log" 2>&1 && return
+    grep -E '^ *(ERROR|error)' "$log" | head -n 5 >&2
+    die "installing failed; $log says why"
 }
 
 warm_kernels() {
