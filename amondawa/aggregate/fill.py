@@ -20,7 +20,7 @@ from amondawa.aggregate.gaps import BUCKET_LIMIT
 from amondawa.aggregate.grid import Grid
 from amondawa.aggregate.reduce import MAX, MIN, SUM
 from amondawa.aggregate.registry import Registry
-from amondawa.errors import LimitExceeded
+from amondawa.errors import BadRequest, LimitExceeded
 from amondawa.model.points import Float64s, Int64s, Points
 from amondawa.model.query import Clock
 from amondawa.model.result import Frame
@@ -142,9 +142,10 @@ class DownsampleSeries:
         """Return frames of doubles; a frame without points stays so unless there is a fill.
 
         Raises:
-            LimitExceeded: more buckets than can be filled.
+            BadRequest: no such function.
+            LimitExceeded: more buckets to fill than BUCKET_LIMIT, over all series.
         """
-        reducer = _Reducer(self)
+        reducer = _Reducer(self, len(frames))
         out = []
         for frame in frames:
             clock.check()
@@ -155,32 +156,41 @@ class DownsampleSeries:
 class _Reducer:
     """Downsamples streams; what it found out for one stream serves the next one when that has the same times."""
 
-    def __init__(self, stage: DownsampleSeries) -> None:
+    def __init__(self, stage: DownsampleSeries, series: int) -> None:
+        function = RUN_FUNCTIONS.find(stage.how.function)
+        if function is None:
+            raise BadRequest(f"no such downsampling function: {stage.how.function}", value=stage.how.function)
+        grid = stage.how.grid
         self._stage = stage
-        self._function = RUN_FUNCTIONS.find(stage.how.function)
+        self._function = function
+        self._first_ms, self._last_ms = (
+            (grid.ceiling(stage.first_ms), stage.end_ms - 1)
+            if grid.whole is None
+            else (grid.whole[0], grid.whole[1] - 1)
+        )
         self._times = np.zeros(0, np.int64)
         self._runs: Runs | None = None
         self._stamps = self._times
-        self._filled = self._filled_edges()
+        self._filled = self._filled_edges(series)
 
-    def _filled_edges(self) -> Int64s | None:
+    def _filled_edges(self, series: int) -> Int64s | None:
         """Return the starts of all buckets when empty ones are filled."""
         how, grid = self._stage.how, self._stage.how.grid
         if how.fill is Fill.NONE or grid.whole is not None:
             return None
         buckets = grid.buckets_at(self._stage.first_ms)
-        extremes = np.array([grid.ceiling(self._stage.first_ms), self._stage.end_ms], np.int64)
+        extremes = np.array([self._first_ms, self._stage.end_ms], np.int64)
         first, last = (int(number) for number in buckets.numbers(extremes))
-        if last - first > BUCKET_LIMIT:
+        if (last - first) * series > BUCKET_LIMIT:
             raise LimitExceeded(
-                f"{last - first} buckets would be filled, the limit is {BUCKET_LIMIT}: use longer buckets, a shorter range "
-                "or no fill policy"
+                f"{last - first} buckets of {series} series would be filled, the limit is {BUCKET_LIMIT} in all: use longer "
+                "buckets, a shorter range, fewer series or no fill policy"
             )
         return buckets.edges(np.arange(first, last))
 
     def reduce(self, points: Points) -> Points:
         """Downsample one ascending stream of LONG and DOUBLE points."""
-        points = self._in_reach(points)
+        points = points.between(self._first_ms, self._last_ms)
         values = points.numbers()
         nan = np.isnan(values)
         if nan.any():
@@ -188,17 +198,8 @@ class _Reducer:
         if len(points) == 0:
             return self._fill(np.zeros(0, np.int64), np.zeros(0))
         runs = self._cut(points.times_ms)
-        if self._function is None:
-            raise LimitExceeded(f"no such downsampling function: {self._stage.how.function}")
         with np.errstate(over="ignore", invalid="ignore"):
             return self._fill(self._stamps, self._function(values, runs))
-
-    def _in_reach(self, points: Points) -> Points:
-        """Select the points that fall into buckets that count."""
-        whole = self._stage.how.grid.whole
-        if whole is not None:
-            return points.between(whole[0], whole[1] - 1)
-        return points.between(self._stage.how.grid.ceiling(self._stage.first_ms), self._stage.end_ms - 1)
 
     def _cut(self, times_ms: Int64s) -> Runs:
         """Return the runs of a stream, and set the starts of their buckets."""

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Float64s, Int64s, Kind, Points
 
+ALIGNED_CELLS = 1 << 25
+"""most values that series may make on a common grid"""
 WINDOW_CELLS = 1 << 24
 """windows of more values in all are summed from running sums, which is faster and a little less exact"""
 
@@ -105,8 +108,16 @@ def aligned(streams: Sequence[Points], fills: Sequence[float]) -> tuple[Int64s, 
 
     Returns:
         The times, and a float64 column of that length for each stream.
+
+    Raises:
+        LimitExceeded: more than ALIGNED_CELLS values.
     """
     times = np.unique(np.concatenate([stream.times_ms for stream in streams])) if streams else np.zeros(0, np.int64)
+    if len(times) * len(streams) > ALIGNED_CELLS:
+        raise LimitExceeded(
+            f"{len(streams)} series at {len(times)} different times are more than {ALIGNED_CELLS} values: "
+            "downsample them, or ask for a shorter range or fewer series"
+        )
     columns = []
     for stream, fill in zip(streams, fills, strict=True):
         column = np.full(len(times), fill)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from amondawa.aggregate.combine import COMBINATIONS
 from amondawa.aggregate.fill import RUN_FUNCTIONS, DownsampleSeries, Downsampling, Fill
 from amondawa.aggregate.grid import Grid
-from amondawa.errors import LimitExceeded
+from amondawa.errors import BadRequest, LimitExceeded
 from amondawa.model.points import Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
@@ -117,6 +117,16 @@ def test_series_with_equal_times_share_their_cut_but_not_their_values():
 
 
 def test_too_many_filled_buckets_are_refused():
+    frame = Frame("m", (), (Points.empty(),))
     stage = DownsampleSeries(Downsampling(Grid(1, Unit.MILLISECONDS, 1), "sum", Fill.ZERO), 0, T)
     with pytest.raises(LimitExceeded, match="longer buckets"):
-        stage.apply([], CLOCK)
+        stage.apply([frame], CLOCK)
+    stage = DownsampleSeries(Downsampling(Grid(1, Unit.SECONDS, 1000), "sum", Fill.ZERO), T, T + 3_600_000_000)
+    assert len(stage.apply([frame], CLOCK)[0].points) == 3_600_000
+    with pytest.raises(LimitExceeded, match="3600000 buckets of 3 series"):
+        stage.apply([frame] * 3, CLOCK)
+
+
+def test_an_unknown_function_is_refused():
+    with pytest.raises(BadRequest, match="no such downsampling function: foo"):
+        downsample(Points.empty(), Downsampling(MINUTE, "foo"))

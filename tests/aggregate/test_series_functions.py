@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amondawa.aggregate import series_functions
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Kind, Points
 
 TIMES = np.arange(6, dtype=np.int64) * 60_000
@@ -96,3 +97,9 @@ def test_alignment_fills_where_a_series_has_no_value():
     assert times.tolist() == [0, 10, 20]
     assert [column.tolist() for column in columns] == [[1.0, 0.0, 0.0], [-1.0, 5.0, 6.0]]
     assert len(series_functions.aligned([], [])[0]) == 0
+
+
+def test_series_that_share_too_few_times_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(series_functions, "ALIGNED_CELLS", 5)
+    with pytest.raises(LimitExceeded, match="2 series at 3 different times"):
+        series_functions.aligned([LONGS.take(slice(0, 3)), LONGS.take(slice(0, 1))], [0.0, 0.0])

@@ -69,7 +69,7 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
         TsdbError: 500, a text is no TSUID.
     """
     first_ms, end_ms = row_range(query, sub)
-    selections = await _selections(sub, uids)
+    selections = await _rolled_up(sub, await _selections(sub, uids), uids, (first_ms, end_ms - 1))
     series_stages = _series_stages(sub, first_ms, end_ms)
     group_stages = _group_stages(sub, uids, first_ms)
     one = len(selections) == 1
@@ -84,6 +84,17 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
     )
     queries = tuple(replace(template, selection=selection) for selection in selections)
     return Lowered(sub, queries, () if one else group_stages)
+
+
+async def _rolled_up(
+    sub: CheckedSubQuery, selections: list[Selection], uids: Uids, range_ms: tuple[int, int]
+) -> list[Selection]:
+    """Read rollups in place of the points where they serve the buckets that are asked for."""
+    if sub.downsample is None or sub.asked.histogram or not uids.rollups.intervals_ms:
+        return selections
+    grid = sub.downsample.grid
+    step_ms = 0 if grid.calendar or grid.whole else grid.step_ms
+    return [await uids.rolled_up(one, sub.downsample.function, step_ms, range_ms) for one in selections]
 
 
 async def _selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
