@@ -75,6 +75,7 @@ async def _lookup(call: Call) -> Answer:
     uids = await uids_of(call.scope, call.domain)
     selection, alternatives = await _selection(uids, metric or "", pairs or [])
     found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
+    found = [one for one in found if not uids.rollups.is_rollup(one.metric)]
     matching = [one for one in found if all(_has_any(one, group) for group in alternatives)]
     matching.sort(key=uids.series_ids)
     if limit > 0:

@@ -54,6 +54,8 @@ async def suggested(uids: Uids, call: Call, kind: UidKind, prefix: str, limit: i
         names = await gateway.metric_names(domain, "" if uids.renamed else prefix)
     else:
         names = await (gateway.tag_names(domain) if kind == "tagk" else gateway.tag_values(domain))
+    if kind == "metric" and uids.rollups.intervals_ms:
+        names = [name for name in names if not uids.rollups.is_rollup(name)]
     if uids.renamed:
         names = sorted(uids.wire_name(kind, name) for name in names)
     found = _with_prefix(names, prefix, limit)

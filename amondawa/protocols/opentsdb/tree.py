@@ -259,6 +259,8 @@ async def _paths(call: Call, uids: Uids, one: Tree) -> list[tuple[list[str] | No
     found = await call.scope.gateway.find_series(Selection(call.domain, ""), MIN_TIME_MS, MAX_TIME_MS)
     leaves = []
     for series in found:
+        if uids.rollups.is_rollup(series.metric):
+            continue
         shown = uids.wire_series(series)
         path = branch_path(one, shown, customs)
         tags = java_ordered(dict(shown.tags))

@@ -13,15 +13,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import orjson
 
+from amondawa.model.query import Selection
 from amondawa.model.series import Series, Tags
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.errors import NoSuchId
 from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.rollup_names import Rollups
+from amondawa.protocols.opentsdb.uid_table import NameTable, render_log
 
 if TYPE_CHECKING:
     from amondawa.gateway import GatewayDoor
@@ -79,55 +83,14 @@ def no_such_id(kind: UidKind, uid: int) -> NoSuchId:
     return NoSuchId(ERROR_KINDS[kind], uid_bytes(uid))
 
 
-class _Table:
-    """The names of one kind; ids index `names` and `created_s`."""
-
-    __slots__ = ("ids", "names", "created_s", "explicit", "stored", "by_stored")
-
-    def __init__(self) -> None:
-        self.ids: dict[str, int] = {}
-        self.names: list[str] = [""]
-        self.created_s: list[int] = [0]
-        self.explicit: set[int] = set()
-        self.stored: dict[int, str] = {}
-        self.by_stored: dict[str, int] = {}
-
-    def put(self, uid: int, name: str, stored: str, created_s: int, explicit: bool) -> None:
-        """File a name under an id, in place of the id's former name."""
-        missing = uid + 1 - len(self.names)
-        if missing > 0:
-            self.names.extend([""] * missing)
-            self.created_s.extend([0] * missing)
-        former = self.names[uid]
-        if former and self.ids.get(former) == uid:
-            del self.ids[former]
-        self.names[uid] = name
-        self.ids[name] = uid
-        self.created_s[uid] = created_s
-        if explicit:
-            self.explicit.add(uid)
-        if stored != name:
-            self.stored[uid] = stored
-            self.by_stored[stored] = uid
-        elif uid in self.stored:
-            del self.stored[uid], self.by_stored[stored]
-
-    def of_stored(self, stored: str) -> int | None:
-        """Return the id whose points are stored under a name."""
-        uid = self.by_stored.get(stored) if self.by_stored else None
-        return self.ids.get(stored) if uid is None else uid
-
-    def stored_name(self, uid: int) -> str:
-        return self.stored.get(uid, self.names[uid]) if self.stored else self.names[uid]
-
-
 class Uids:
     """The names and ids of one domain. Look-ups and assignments work in any thread, `flush` on the event loop."""
 
-    def __init__(self, gateway: GatewayDoor, domain: str) -> None:
+    def __init__(self, gateway: GatewayDoor, domain: str, rollups: Rollups | None = None) -> None:
         self._gateway = gateway
         self.domain = domain
-        self._tables: dict[UidKind, _Table] = {kind: _Table() for kind in KINDS}
+        self.rollups = rollups or Rollups("")
+        self._tables: dict[UidKind, NameTable] = {kind: NameTable() for kind in KINDS}
         self._pending: list[Entry] = []
         self._lock = threading.Lock()
         self._flushing = asyncio.Lock()
@@ -223,12 +186,14 @@ class Uids:
     def wire_name(self, kind: UidKind, stored: str) -> str:
         """Return the name that clients see for a stored one."""
         table = self._tables[kind]
+        if kind == "metric":
+            stored = self.rollups.base(stored)
         uid = table.by_stored.get(stored) if table.by_stored else None
         return stored if uid is None else table.names[uid]
 
     def wire_series(self, series: Series) -> Series:
         """Return a series with the names that clients see."""
-        if not self.renamed:
+        if not self.renamed and not self.rollups.intervals_ms:
             return series
         tags = tuple(sorted((self.wire_name("tagk", k), self.wire_name("tagv", v)) for k, v in series.tags))
         return Series(series.domain, self.wire_name("metric", series.metric), tags)
@@ -262,7 +227,7 @@ class Uids:
         """Return the ids of a stored series: the metric's, and (tag name, tag value) pairs sorted by them."""
         pairs = [(self._stored_id("tagk", name), self._stored_id("tagv", value)) for name, value in series.tags]
         pairs.sort()
-        return self._stored_id("metric", series.metric), pairs
+        return self._stored_id("metric", self.rollups.base(series.metric)), pairs
 
     def tsuid(self, series: Series) -> str:
         """Return the TSUID of a stored series, making ids for names that have none."""
@@ -287,6 +252,23 @@ class Uids:
         if self.name_of(kind, uid) is None:
             raise no_such_id(kind, uid)
         return self._tables[kind].stored_name(uid)
+
+    async def rolled_up(
+        self, selection: Selection, function: str, step_ms: int, range_ms: tuple[int, int]
+    ) -> Selection:
+        """Return the selection of the longest rollup that serves buckets of a function; the same when there is none.
+
+        Args:
+            selection: of a stored metric.
+            function: name of the downsampler's function.
+            step_ms: length of its buckets; 0 = no fixed length.
+            range_ms: inclusive range to read; rollups without a series in it are passed over.
+        """
+        for name in self.rollups.serving(selection.metric, function, step_ms):
+            rolled = replace(selection, metric=name)
+            if await self._gateway.find_series(rolled, *range_ms):
+                return rolled
+        return selection
 
     # the log ----------------------------------------------------------------------------------------------------------
 
@@ -314,7 +296,7 @@ class Uids:
                 raise
 
     async def _append(self, entries: list[Entry]) -> None:
-        for document in _documents(entries):
+        for document in render_log(entries, DOCUMENT_BYTES):
             self._sequence += 1
             await self._gateway.put_document(self.domain, COLLECTION, f"{self._sequence:012d}", document)
 
@@ -353,26 +335,12 @@ class Uids:
         ]
 
 
-def _documents(entries: list[Entry]) -> Iterable[bytes]:
-    """Render entries as documents of limited size."""
-    rows: list[bytes] = []
-    size = 0
-    for entry in entries:
-        row = orjson.dumps(entry)
-        if rows and size + len(row) > DOCUMENT_BYTES:
-            yield b"[" + b",".join(rows) + b"]"
-            rows, size = [], 0
-        rows.append(row)
-        size += len(row) + 1
-    if rows:
-        yield b"[" + b",".join(rows) + b"]"
-
-
 class _Registry:
     """The UIDs of every domain of one gateway."""
 
-    def __init__(self, gateway: GatewayDoor) -> None:
-        self._gateway = gateway
+    def __init__(self, scope: Scope) -> None:
+        self._gateway = scope.gateway
+        self._rollups = Rollups(scope.settings.opentsdb_rollups)
         self._loaded: dict[str, Uids] = {}
         self._loading = asyncio.Lock()
 
@@ -382,7 +350,7 @@ class _Registry:
             return known
         async with self._loading:
             if domain not in self._loaded:
-                uids = Uids(self._gateway, domain)
+                uids = Uids(self._gateway, domain, self._rollups)
                 await uids.load()
                 self._loaded[domain] = uids
         return self._loaded[domain]
@@ -395,5 +363,5 @@ async def uids_of(scope: Scope, domain: str) -> Uids:
     """Return the UIDs of a domain, one object for all callers of a gateway; read from the store at first use."""
     registry = _REGISTRIES.get(scope.gateway)
     if registry is None:
-        registry = _REGISTRIES.setdefault(scope.gateway, _Registry(scope.gateway))
+        registry = _REGISTRIES.setdefault(scope.gateway, _Registry(scope))
     return await registry.of(domain)
