@@ -20,7 +20,7 @@ SortKey = Callable[[Series], Any]
 
 def kept(points: Points, *kinds: Kind) -> Points:
     """Keep the points of some kinds."""
-    if len(points) == 0 or (points.kinds.strides == (0,) and points.kinds[0] in kinds):
+    if len(points) == 0 or (points.kinds.strides == (0,) and int(points.kinds[0]) in kinds):
         return points
     mask = points.kinds == kinds[0]
     for kind in kinds[1:]:

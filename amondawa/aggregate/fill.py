@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from amondawa.aggregate import members
-from amondawa.aggregate.buckets import Buckets, Runs, cut
+from amondawa.aggregate.buckets import Buckets, Indexes, Runs, cut
 from amondawa.aggregate.combine import QUANTILES
 from amondawa.aggregate.gaps import BUCKET_LIMIT
 from amondawa.aggregate.grid import Grid
@@ -25,7 +25,28 @@ from amondawa.model.points import Float64s, Int64s, Points
 from amondawa.model.query import Clock
 from amondawa.model.result import Frame
 
-RunFunction = Callable[[Float64s, Runs], Float64s]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """Runs of points as the functions need them; none is empty.
+
+    Attributes:
+        firsts: intp[m], index of each run's first point.
+        lasts: intp[m], index of its last one.
+        lengths: int64[m], its number of points.
+    """
+
+    firsts: Indexes
+    lasts: Indexes
+    lengths: Int64s
+
+    @classmethod
+    def of(cls, runs: Runs) -> Spans:
+        """Work the columns out once."""
+        return cls(runs.firsts, runs.lasts, runs.lengths)
+
+
+RunFunction = Callable[[Float64s, Spans], Float64s]
 """(values float64[n] without NaN, runs) -> one value a run, float64[m]"""
 
 RUN_FUNCTIONS: Registry[RunFunction] = Registry("downsampling function")
@@ -68,34 +89,34 @@ def _register(names: tuple[str, ...], function: RunFunction) -> None:
         RUN_FUNCTIONS.register(name)(function)
 
 
-def _sum(values: Float64s, runs: Runs) -> Float64s:
+def _sum(values: Float64s, runs: Spans) -> Float64s:
     return SUM.run(values, runs.firsts)
 
 
-def _mean(values: Float64s, runs: Runs) -> Float64s:
+def _mean(values: Float64s, runs: Spans) -> Float64s:
     return SUM.run(values, runs.firsts) / runs.lengths
 
 
-def _deviation(values: Float64s, runs: Runs) -> Float64s:
+def _deviation(values: Float64s, runs: Spans) -> Float64s:
     away = values - np.repeat(_mean(values, runs), runs.lengths)
     return np.sqrt(SUM.run(away * away, runs.firsts) / runs.lengths)
 
 
-def _difference(values: Float64s, runs: Runs) -> Float64s:
+def _difference(values: Float64s, runs: Spans) -> Float64s:
     return np.asarray(values[runs.lasts] - values[runs.firsts])
 
 
-def _ranked(values: Float64s, runs: Runs) -> Float64s:
+def _ranked(values: Float64s, runs: Spans) -> Float64s:
     """Sort the values inside each run."""
     lengths = runs.lengths
     return np.asarray(values[np.lexsort((values, np.repeat(np.arange(len(lengths)), lengths)))])
 
 
-def _median(values: Float64s, runs: Runs) -> Float64s:
+def _median(values: Float64s, runs: Spans) -> Float64s:
     return np.asarray(_ranked(values, runs)[runs.firsts + runs.lengths // 2])
 
 
-def _quantile(values: Float64s, runs: Runs, share: float) -> Float64s:
+def _quantile(values: Float64s, runs: Spans, share: float) -> Float64s:
     ranked, lengths = _ranked(values, runs), runs.lengths
     position = members.position_classic(lengths, share)
     lower = np.clip(np.floor(position).astype(np.int64) - 1, 0, lengths - 1)
@@ -169,7 +190,7 @@ class _Reducer:
             else (grid.whole[0], grid.whole[1] - 1)
         )
         self._times = np.zeros(0, np.int64)
-        self._runs: Runs | None = None
+        self._runs: Spans | None = None
         self._stamps = self._times
         self._filled = self._filled_edges(series)
 
@@ -201,7 +222,7 @@ class _Reducer:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._fill(self._stamps, self._function(values, runs))
 
-    def _cut(self, times_ms: Int64s) -> Runs:
+    def _cut(self, times_ms: Int64s) -> Spans:
         """Return the runs of a stream, and set the starts of their buckets."""
         if self._runs is not None and np.array_equal(times_ms, self._times):
             return self._runs
@@ -213,8 +234,9 @@ class _Reducer:
             buckets = self._buckets(int(times_ms[0]))
             runs = cut(times_ms, buckets)
             self._stamps = buckets.edges(runs.numbers)
-        self._times, self._runs = times_ms, runs
-        return runs
+        spans = Spans.of(runs)
+        self._times, self._runs = times_ms, spans
+        return spans
 
     def _buckets(self, first_ms: int) -> Buckets:
         """Calendar buckets without a fill count from where a series begins, with one from where the reading began."""
