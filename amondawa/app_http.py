@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from amondawa import __version__
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of
 from amondawa.protocols.kairosdb import routes as kairosdb
@@ -23,6 +24,7 @@ DOMAIN_PREFIX = "/domains/{domain}"
 DIALECTS = (("kairosdb", kairosdb), ("native", native), ("opentsdb", opentsdb))
 """All dialects of the common port; where paths collide the first one wins."""
 
+SERVER = f"Amondawa/{__version__}"
 CLIENT_GONE = 499
 """counted for a request whose client went away"""
 QUERIES = ("/query", "/query/tags", "/query/exp", "/query/gexp", "/query/last", "/q")
@@ -91,6 +93,7 @@ def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request
             else:
                 response = await (_while_its_client_waits(handler, request) if reading else handler(request))
             status = response.status
+            response.headers.setdefault("Server", SERVER)
         except web.HTTPException as answer:
             status = answer.status
             raise
