@@ -17,6 +17,11 @@ from amondawa.protocols.kairosdb.java_numbers import DOUBLE, INTEGER, double_of
 from amondawa.protocols.kairosdb.problems import Place, problem
 
 UNITS = tuple(Unit.__members__)
+
+_LONGEST_MS = 2**61
+_DAY_MS = 86_400_000
+_UNIT_MS = {unit: unit.fixed_ms or (unit.day_count or 31 * unit.months) * _DAY_MS for unit in Unit}
+"""At most this long is one unit."""
 MISSING: dict[str, Any] = {"required": "may not be null", "null": "may not be null"}
 
 
@@ -167,5 +172,6 @@ class DurationSchema(Schema):
 
     @post_load
     def span(self, data: dict[str, Any], **options: Any) -> Span:
-        """Return the span that was read."""
-        return Span(data["value"], data["unit"])
+        """Return the span that was read; one of more than 70 million years is cut to that."""
+        unit: Unit = data["unit"]
+        return Span(min(data["value"], _LONGEST_MS // _UNIT_MS[unit]), unit)

@@ -11,19 +11,25 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
 from amondawa.aggregate.merge import merged
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Float64s, Kind, Points
 from amondawa.model.result import Frame, Result
 from amondawa.model.series import Series
 from amondawa.protocols.kairosdb.java_hash import hash_order
 from amondawa.protocols.kairosdb.queries import MetricRequest
 
+ANSWER_BYTES = 256 * 1024 * 1024
+"""Largest answer to a query."""
+
+_SLICE_POINTS = 50_000
 _EXACT_TIME_MS = 2**53
 """Times beyond this do not pass through a double."""
 _ESCAPED = re.compile("[\u0080-\u009f\u2000-\u20ff]")
@@ -34,9 +40,40 @@ _SMALLEST_E = 1e-300
 
 
 def render_query(results: Sequence[Result], metrics: Sequence[MetricRequest]) -> bytes:
-    """Render the answer of a query, one entry a metric."""
-    queries = [_render_metric(result, metric) for result, metric in zip(results, metrics, strict=True)]
-    return b'{"queries":[' + b",".join(queries) + b"]}"
+    """Render the answer of a query, one entry a metric.
+
+    Raises:
+        LimitExceeded: the answer is larger than ANSWER_BYTES.
+    """
+    answer = _Answer()
+    answer.add(b'{"queries":[')
+    for at, (result, metric) in enumerate(zip(results, metrics, strict=True)):
+        answer.add(b"," if at else b"")
+        _render_metric(result, metric, answer)
+    answer.add(b"]}")
+    return answer.joined()
+
+
+class _Answer:
+    """Pieces of an answer, up to a limit."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._room = ANSWER_BYTES
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece."""
+        self._room -= len(piece)
+        if self._room < 0:
+            raise LimitExceeded(
+                f"the answer is larger than the limit of {ANSWER_BYTES} bytes; ask for a shorter range, fewer series, or an "
+                "aggregator with a longer sampling"
+            )
+        self._pieces.append(piece)
+
+    def joined(self) -> bytes:
+        """Return the whole."""
+        return b"".join(self._pieces)
 
 
 def render_tags(found: Sequence[Sequence[Series]], metrics: Sequence[MetricRequest]) -> bytes:
@@ -48,20 +85,25 @@ def render_tags(found: Sequence[Sequence[Series]], metrics: Sequence[MetricReque
     return b'{"queries":[' + b",".join(queries) + b"]}"
 
 
-def _render_metric(result: Result, metric: MetricRequest) -> bytes:
+def _render_metric(result: Result, metric: MetricRequest, answer: _Answer) -> None:
     hashed = any(one.name != "tag" for one in metric.groupings)
-    frames = b",".join(_render_frame(frame, metric.exclude_tags, hashed) for frame in result.frames)
-    return b'{"sample_size":%d,"results":[%b]}' % (result.sample_size, frames)
+    answer.add(b'{"sample_size":%d,"results":[' % result.sample_size)
+    for at, frame in enumerate(result.frames):
+        answer.add(b"," if at else b"")
+        _render_frame(frame, metric.exclude_tags, hashed, answer)
+    answer.add(b"]}")
 
 
-def _render_frame(frame: Frame, exclude_tags: bool, hashed: bool) -> bytes:
-    pieces = [b'{"name":' + quote(frame.metric)]
+def _render_frame(frame: Frame, exclude_tags: bool, hashed: bool, answer: _Answer) -> None:
+    answer.add(b'{"name":' + quote(frame.metric))
     if frame.groups:
-        pieces.append(b'"group_by":' + _escaped(orjson.dumps(_java(list(frame.groups)))))
+        answer.add(b',"group_by":' + _escaped(orjson.dumps(_java(list(frame.groups)))))
     if not exclude_tags:
-        pieces.append(b'"tags":' + tags_json(frame.members, hashed))
-    pieces.append(b'"values":' + b"".join(values_json(merged(frame))) + b"}")
-    return b",".join(pieces)
+        answer.add(b',"tags":' + tags_json(frame.members, hashed))
+    answer.add(b',"values":[')
+    for piece in values_json(merged(frame)):
+        answer.add(piece)
+    answer.add(b"]}")
 
 
 def tags_json(members: Iterable[Series], hashed: bool = False) -> bytes:
@@ -114,22 +156,26 @@ def _java(value: Any) -> Any:
 # values -----------------------------------------------------------------------------------------------------------
 
 
-def values_json(points: Points) -> tuple[bytes, ...]:
-    """Render points as an array of [time, value] pairs, in pieces to be joined."""
-    if len(points) == 0:
-        return (b"[]",)
+def values_json(points: Points) -> Iterator[bytes]:
+    """Render points as [time, value] pairs with commas between them; yields pieces to be joined."""
+    for start in range(0, len(points), _SLICE_POINTS):
+        # Slices bound the memory of what stands between columns and text.
+        piece = _pairs_json(points.take(slice(start, start + _SLICE_POINTS)))
+        yield b"," + piece if start else piece
+
+
+def _pairs_json(points: Points) -> bytes:
     if points.only(Kind.LONG):
         table = np.column_stack((points.times_ms, points.bits))
-        return (orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY),)
+        return orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
     if points.only(Kind.DOUBLE):
         doubles = points.bits.view(np.float64)
         if _is_ordinary(doubles) and bool((np.abs(points.times_ms) < _EXACT_TIME_MS).all()):
-            return (_ordinary_json(points, doubles),)
+            return _ordinary_json(points, doubles)[1:-1]
     times = points.times_ms.tolist()
     if bool(((points.kinds == Kind.TEXT) | (points.kinds == Kind.BLOB)).any()):
-        pairs = [[time, _scalar(points, at)] for at, time in enumerate(times)]
-        return (_escaped(orjson.dumps(pairs)),)
-    return b"[[", b"],[".join([b"%d,%b" % pair for pair in zip(times, _tokens(points), strict=True)]), b"]]"
+        return _escaped(orjson.dumps(list(zip(times, _loose_values(points), strict=True))))[1:-1]
+    return b"[" + b"],[".join([b"%d,%b" % pair for pair in zip(times, _tokens(points), strict=True)]) + b"]"
 
 
 def _is_ordinary(doubles: Float64s) -> bool:
@@ -158,15 +204,20 @@ def _tokens(points: Points) -> list[bytes]:
     ]
 
 
-def _scalar(points: Points, at: int) -> Any:
-    """Return one value for JSON; opaque bytes as base64."""
-    kind = points.kinds[at]
-    if kind == Kind.TEXT:
-        return points.texts[int(points.bits[at])].decode("utf-8", "replace")
-    if kind == Kind.BLOB:
-        return base64.b64encode(points.texts[int(points.bits[at])]).decode()
-    value = points.value_at(at)
-    return orjson.Fragment(double_text(value)) if isinstance(value, float) else value
+def _loose_values(points: Points) -> list[Any]:
+    """Return the values of points with texts among them for JSON; opaque bytes as base64."""
+    texts = points.texts
+    values: list[Any] = [None] * len(points)
+    for at, (kind, bits) in enumerate(zip(points.kinds.tolist(), points.bits.tolist(), strict=True)):
+        if kind == Kind.TEXT:
+            values[at] = texts[bits].decode("utf-8", "replace")
+        elif kind == Kind.BLOB:
+            values[at] = base64.b64encode(texts[bits]).decode()
+        elif kind == Kind.LONG:
+            values[at] = bits
+        elif kind == Kind.DOUBLE:
+            values[at] = orjson.Fragment(double_text(struct.unpack("<d", struct.pack("<q", bits))[0]))
+    return values
 
 
 def double_text(value: float) -> bytes:

@@ -230,3 +230,9 @@ def test_json_is_read_leniently() -> None:
 def test_text_behind_a_query_is_refused() -> None:
     with pytest.raises(RequestRefused, match="entire document"):
         read_json(b"{} x")
+
+
+@pytest.mark.parametrize("unit", Unit)
+def test_spans_beyond_reason_are_cut_not_overflown(unit: Unit) -> None:
+    (piece,) = parsed(aggregated(name="sum", sampling={"value": 2**63, "unit": unit.name})).metrics[0].aggregators
+    assert 10**7 < piece.properties["sampling"].value <= 2**61

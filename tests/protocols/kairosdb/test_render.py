@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Kind, Points
 from amondawa.model.result import Frame, Result
 from amondawa.model.series import Series
+from amondawa.protocols.kairosdb import render
 from amondawa.protocols.kairosdb.queries import MetricRequest, Piece
 from amondawa.protocols.kairosdb.render import double_text, quote, render_query, render_tags, tags_json, values_json
 
@@ -51,28 +53,39 @@ def test_the_bulk_of_doubles_prints_as_each_one_does(values: list[float]) -> Non
     times = np.arange(len(values), dtype=np.int64) * 1000 - 3
     text = b"".join(values_json(Points.doubles(times, np.array(values, np.float64))))
     expected = b",".join(b"[%d,%b]" % (time, double_text(value)) for time, value in zip(times, values, strict=True))
-    assert text == b"[" + expected + b"]"
+    assert text == expected
+
+
+def test_long_results_are_rendered_in_slices_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "_SLICE_POINTS", 2)
+    assert b"".join(values_json(Points.longs(np.arange(5), np.arange(5)))) == b"[0,0],[1,1],[2,2],[3,3],[4,4]"
+
+
+def test_an_answer_past_its_limit_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "ANSWER_BYTES", 100)
+    with pytest.raises(LimitExceeded, match="shorter range"):
+        render_query([Result([frame(Points.longs(np.arange(50), np.arange(50)))], 1, 1)], [MetricRequest("m")])
 
 
 def test_times_beyond_doubles_print_exactly() -> None:
     times = np.array([2**53 + 1, -(2**63)], np.int64)
     assert (
         b"".join(values_json(Points.doubles(times, np.array([1.5, 2.0]))))
-        == b"[[9007199254740993,1.5],[-9223372036854775808,2]]"
+        == b"[9007199254740993,1.5],[-9223372036854775808,2]"
     )
 
 
 def test_longs_doubles_and_nulls_mix() -> None:
     kinds = np.array([Kind.LONG, Kind.DOUBLE, Kind.NULL], np.uint8)
     bits = np.array([7, np.float64(2.5).view(np.int64), 0], np.int64)
-    assert b"".join(values_json(Points(np.arange(3), kinds, bits))) == b"[[0,7],[1,2.5],[2,null]]"
+    assert b"".join(values_json(Points(np.arange(3), kinds, bits))) == b"[0,7],[1,2.5],[2,null]"
 
 
 def test_texts_mix_with_nulls_and_opaque_bytes() -> None:
     kinds = np.array([Kind.TEXT, Kind.BLOB, Kind.NULL, Kind.DOUBLE], np.uint8)
     bits = np.array([0, 1, 0, np.float64(1e7).view(np.int64)], np.int64)
     points = Points(np.arange(4), kinds, bits, [b"up", b"\x00\x01"])
-    assert b"".join(values_json(points)) == b'[[0,"up"],[1,"AAE="],[2,null],[3,1.0E7]]'
+    assert b"".join(values_json(points)) == b'[0,"up"],[1,"AAE="],[2,null],[3,1.0E7]'
 
 
 QUOTED = [
