@@ -11,15 +11,16 @@ from amondawa.model.points import Float64s, Int64s, Kind, Points
 
 ALIGNED_CELLS = 1 << 25
 """most values that series may make on a common grid"""
+MAX_LONG = 2**63 - 1
 WINDOW_CELLS = 1 << 24
 """windows of more values in all are summed from running sums, which is faster and a little less exact"""
 
 
 def scale(points: Points, factor: float) -> Points:
-    """Multiply; integers stay integers when the factor is whole."""
+    """Multiply; integers stay integers when the factor is whole, and wrap in 64 bits."""
     if points.only(Kind.DOUBLE) or not float(factor).is_integer():
         return Points.doubles(points.times_ms, points.numbers() * factor)
-    longs = points.bits * np.int64(factor) if abs(factor) < 2.0**63 else points.bits
+    longs = points.bits * np.int64(max(-MAX_LONG, min(MAX_LONG, int(factor))))
     return _merged(points, longs, points.numbers() * factor)
 
 

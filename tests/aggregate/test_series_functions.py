@@ -26,6 +26,11 @@ def test_scaling_by_a_whole_factor_keeps_integers():
     assert [got.value_at(at) for at in range(2)] == [-6, -5.0]
 
 
+def test_scaled_integers_wrap_in_64_bits():
+    got = series_functions.scale(Points.longs(TIMES[:1], np.array([3])), 1e30)
+    assert got.bits.tolist() == [3 * (2**63 - 1) - 2 * 2**64 + 2**64]
+
+
 def test_absolute_values_keep_their_kind():
     got = series_functions.absolute(mixed())
     assert [got.value_at(at) for at in range(2)] == [3, 2.5]

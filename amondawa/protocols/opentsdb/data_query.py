@@ -275,4 +275,5 @@ def _parse_fill(text: str) -> Fill:
 
 def float32s(numbers: Sequence[float]) -> tuple[float, ...]:
     """Round numbers as 32-bit floats do."""
-    return tuple(float(np.float32(number)) for number in numbers)
+    with np.errstate(over="ignore"):
+        return tuple(float(np.float32(number)) for number in numbers)

@@ -29,6 +29,7 @@ INTERNAL = 500
 MAX_DEPTH = 64
 MAX_SERIES = 26
 MAX_INT = 2**31 - 1
+INT_DIGITS = 10
 
 _WORD = re.compile(r"\s*(\*|[A-Za-z0-9\-_#/$@|.'\[\]]+)")
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -253,10 +254,10 @@ def _window_ms(window: str) -> int:
 
 
 def _int32(text: str) -> int:
-    number = int(text)
-    if number > MAX_INT:
+    digits = text.lstrip("0") or "0"
+    if len(digits) > INT_DIGITS or int(digits) > MAX_INT:
         raise _wrong("Invalid parameter, must be an integer")
-    return number
+    return int(digits)
 
 
 def _highest(rank: Callable[[Points], float], need_points: bool) -> Function:

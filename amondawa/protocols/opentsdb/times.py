@@ -18,6 +18,7 @@ from amondawa.protocols.opentsdb.values import parse_long
 SECOND_DIGITS = 10
 """a number of more characters is in milliseconds"""
 MAX_LONG = 2**63 - 1
+LONG_DIGITS = 19
 LAST_YEAR = 200_000
 
 UNITS_MS = {
@@ -89,7 +90,7 @@ def split_duration(text: str) -> tuple[int, str]:
     digits = len(text) - len(text.lstrip("0123456789"))
     if digits == len(text):
         raise TsdbError(f"Invalid duration, must have an integer and unit: {text}")
-    if not digits or int(text[:digits]) > MAX_LONG:
+    if not 0 < digits <= LONG_DIGITS or int(text[:digits]) > MAX_LONG:
         raise TsdbError(f"Invalid duration (number): {text}")
     amount = int(text[:digits])
     if amount == 0:

@@ -129,6 +129,7 @@ async def test_expressions_answer_in_their_order(tsdb: Served):
         ("movingAverage(sum:a,'min')", "Invalid moving window parameter: 'min'"),
         ("movingAverage(sum:a,'0min')", "Moving average window must be an integer greater than zero"),
         ("movingAverage(sum:a,99999999999)", "Invalid parameter, must be an integer"),
+        (f"movingAverage(sum:a,{'9' * 5000})", "Invalid parameter, must be an integer"),
         ("highestMax(sum:a)", "Need aggregation window for moving average"),
         ("highestMax(sum:a,x)", "Unparseable top n value: x"),
         ("highestCurrent(sum:a,0)", "Top n value must be greater than zero: 0"),

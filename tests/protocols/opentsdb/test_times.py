@@ -18,6 +18,7 @@ T = 1_356_998_400_000
         ("-ago", "Invalid duration, must have an integer and unit: "),
         ("5-ago", "Invalid duration, must have an integer and unit: 5"),
         ("0h-ago", "Zero or negative duration: 0h"),
+        ("9" * 5000 + "h-ago", "Invalid duration (number): " + "9" * 5000 + "h"),
         ("2013/13/45x", "Invalid absolute date: 2013/13/45x"),
         ("2013/aa/01", 'Invalid date: 2013/aa/01. Unparseable date: "2013/aa/01"'),
         ("2013/01/01_00:00", 'Invalid date: 2013/01/01_00:00. Unparseable date: "2013/01/01_00:00"'),

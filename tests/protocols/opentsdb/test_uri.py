@@ -1,8 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amondawa.aggregate.counter import MAX_COUNTER, CounterRules
 from amondawa.protocols.opentsdb.calls import Params
-from amondawa.protocols.opentsdb.data_query import SubQuery
+from amondawa.protocols.opentsdb.data_query import DataQuery, SubQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.uri import parse_m, parse_metric, parse_query, parse_rate, parse_tsuid
@@ -107,3 +109,17 @@ def test_start_and_a_sub_query_are_needed():
         parse_query(Params("m=sum:x"))
     with pytest.raises(TsdbError, match="Missing sub queries"):
         parse_query(Params("start=1"))
+
+
+PIECES = ["sum", "x", ":", "{", "}", "=", ",", "*", "|", "(", ")", "[", "]", "-", "1m", "avg", "rate", "counter", "c", "all",
+          "percentiles", "wildcard", "regexp", "nan", "0", "9", "é", " "]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
+def test_any_text_is_read_or_refused_with_a_status(text: str):
+    for parse in (parse_m, parse_tsuid):
+        try:
+            check(DataQuery("1", "2", (parse(text),)), 3_000)
+        except TsdbError as refused:
+            assert refused.status in (400, 500)
+            assert refused.message

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from amondawa.protocols.base import Scope
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, check
+from amondawa.protocols.opentsdb.evaluate import evaluate
+from amondawa.protocols.opentsdb.render import Answered
+from amondawa.protocols.opentsdb.uid import Uids, uids_of
+from amondawa.protocols.opentsdb.uri import parse_m
+from tests.protocols.opentsdb.served import START_S, Served
+
+T = START_S
+
+
+def checked(*texts: str, delete: bool = False) -> CheckedQuery:
+    subs = tuple(parse_m(text) for text in texts)
+    return check(DataQuery(str(T), str(T + 300), subs, delete=delete), T * 1000)
+
+
+def totals(answered: list[Answered], uids: Uids) -> list[tuple[str, int]]:
+    return [(each.sub.aggregator, int(each.frames[0].points.bits.sum())) for each in answered if each.frames]
+
+
+async def test_each_sub_query_gets_its_own_results_in_the_order_asked(tsdb: Served):
+    for host, value in (("a", 1), ("b", 10)):
+        await tsdb.put("m", value, host=host)
+    got = await evaluate(tsdb.scope, "default", checked("max:m", "sum:m", "min:m{host=*}"), totals)
+    assert got == [("max", 10), ("sum", 11), ("min", 1)]
+
+
+async def test_figures_carry_the_originals_names(tsdb: Served):
+    await tsdb.put("m")
+    [answer] = await evaluate(tsdb.scope, "default", checked("sum:m"), lambda answered, uids: answered)
+    assert answer.stats["emittedDPs"] == 1
+    assert {"aggregationTime", "dpsPostFilter", "queryIndex", "queryScanTime", "rowsPostFilter"} <= set(answer.stats)
+
+
+async def test_rows_are_deleted_after_they_were_read(tsdb: Served):
+    await tsdb.put("m", 5)
+    assert await evaluate(tsdb.scope, "default", checked("sum:m", delete=True), totals) == [("sum", 5)]
+    assert await evaluate(tsdb.scope, "default", checked("sum:m"), totals) == []
+
+
+async def test_nothing_is_deleted_when_the_answer_fails(tsdb: Served):
+    await tsdb.put("m", 5)
+
+    def fail(answered: list[Answered], uids: Uids) -> None:
+        raise ArithmeticError("no answer")
+
+    with pytest.raises(ArithmeticError):
+        await evaluate(tsdb.scope, "default", checked("sum:m", delete=True), fail)
+    assert await evaluate(tsdb.scope, "default", checked("sum:m"), totals) == [("sum", 5)]
+
+
+async def test_series_of_other_protocols_get_ids_when_they_are_read(tsdb: Served):
+    import numpy as np
+
+    from amondawa.model.points import Points, WriteBatch
+
+    gateway = tsdb.scope.gateway
+    ref = gateway.resolve("default", "foreign", (("host", "a"),))
+    points = Points.longs(np.array([T * 1000]), np.array([3]))
+    await gateway.write(WriteBatch(np.array([ref], np.int32), points.times_ms, points.kinds, points.bits))
+    assert await evaluate(Scope(gateway, tsdb.scope.settings), "default", checked("sum:foreign"), totals) == [
+        ("sum", 3)
+    ]
+    uids = await uids_of(tsdb.scope, "default")
+    assert uids.id_of("metric", "foreign") is not None
+    assert not uids.dirty
