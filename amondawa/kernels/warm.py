@@ -9,7 +9,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-MODULES = ("amondawa.kernels.lines_compiled", "amondawa.kernels.grouping_compiled")
+MODULES = (
+    "amondawa.kernels.lines_compiled",
+    "amondawa.kernels.points_compiled",
+    "amondawa.kernels.grouping_compiled",
+)
 
 
 def warm(modules: Sequence[str] = MODULES) -> list[str]:

@@ -1,7 +1,8 @@
-"""The short way from a body of points to a write batch, in columns: about a microsecond a point.
+"""The short way from a body of points to a write batch, in columns: a quarter of a microsecond a point.
 
 It takes bodies whose every point is right: anything else makes it give up, and the exact way (put_points) has the word.
-Series are found by their metric and the bytes of their tags as sent, so that tags are taken apart once a series.
+Series are found by their metric and the bytes of their tags as sent, so that tags are taken apart once a series. Bodies in
+the usual spelling go through the compiled reader; others, and all while it is being loaded, through msgspec (a microsecond).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from amondawa.kernels.lines import Loader
+from amondawa.kernels.points import POINT_LOADER, PointTable, Scanned, point_table
 from amondawa.model.points import Float64s, Int64s, Kind, UInt8s, WriteBatch, same_kind
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.put_points import Refused, check_tags
@@ -38,14 +41,39 @@ _DECODE_TAGS: Callable[[bytes], dict[str, str]] = msgspec.json.Decoder(dict[str,
 
 
 class SeriesCache:
-    """Refs of series by metric and the bytes of their tags; forgets everything when it is full."""
+    """Refs of series by metric and the bytes of their tags; forgets everything when it is full.
 
-    def __init__(self, scope: Scope, uids: Uids, limit: int = CACHED_SERIES) -> None:
+    Args:
+        scope, uids: where new series are made known.
+        limit: series that are remembered beside the compiled reader's own table.
+        loader: where the compiled reader comes from.
+    """
+
+    def __init__(self, scope: Scope, uids: Uids, limit: int = CACHED_SERIES, loader: Loader = POINT_LOADER) -> None:
         self._scope = scope
         self._uids = uids
         self._limit = limit
+        self._loader = loader
         self._refs: dict[tuple[str, bytes], int] = {}
+        self._table: PointTable | None = None
         self._names_version = uids.version
+        loader.start()
+
+    @property
+    def table(self) -> PointTable | None:
+        """The compiled reader, once it is loaded."""
+        self._forget_renamed()
+        if self._table is None:
+            self._table = point_table(SECONDS_BELOW, self._loader)
+        return self._table
+
+    def _forget_renamed(self) -> None:
+        if self._names_version == self._uids.version:
+            return
+        self._names_version = self._uids.version  # names mean other series now
+        self._refs.clear()
+        if self._table is not None:
+            self._table.clear()
 
     def refs_of(self, keys: list[tuple[str, bytes]]) -> list[int]:
         """Return the refs of series.
@@ -53,9 +81,7 @@ class SeriesCache:
         Raises:
             Unusual: a series whose names are not right.
         """
-        if self._names_version != self._uids.version:
-            self._refs.clear()  # a rename: names mean other series now
-            self._names_version = self._uids.version
+        self._forget_renamed()
         try:
             return list(map(self._refs.__getitem__, keys))
         except KeyError:
@@ -64,19 +90,24 @@ class SeriesCache:
     def _ref_of(self, key: tuple[str, bytes]) -> int:
         ref = self._refs.get(key)
         if ref is None:
-            ref = self._resolve(*key)
+            ref = self.resolve(*key)
             if len(self._refs) >= self._limit:
                 self._refs.clear()
             self._refs[key] = ref
         return ref
 
-    def _resolve(self, metric: str, raw_tags: bytes) -> int:
+    def resolve(self, metric: str, raw_tags: bytes) -> int:
+        """Return the ref of a series, made known when it is new.
+
+        Raises:
+            Unusual: its names are not right.
+        """
         try:
             tags = _DECODE_TAGS(raw_tags)
             if not metric or not tags:
                 raise Unusual
             ordered = check_tags(metric, tags, self._scope.settings.opentsdb_max_tags)
-        except (msgspec.DecodeError, Refused) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, Refused) as error:
             raise Unusual from error
         stored_metric, stored_tags = self._uids.register(metric, ordered)
         return self._scope.gateway.resolve(self._uids.domain, stored_metric, stored_tags)
@@ -88,6 +119,10 @@ def parse_columns(body: bytes, cache: SeriesCache) -> WriteBatch:
     Raises:
         Unusual: it is not, or it is written in a way that only the exact way reads.
     """
+    table = cache.table
+    scanned = table.scan_points(body) if table is not None else None
+    if table is not None and scanned is not None:
+        return _complete(body, scanned, table, cache)
     try:
         points = [_DECODE_ONE(body)] if body[:1] == b"{" else _DECODE_MANY(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -98,6 +133,30 @@ def parse_columns(body: bytes, cache: SeriesCache) -> WriteBatch:
     kinds, bits = parse_values([point.value for point in points])
     refs = cache.refs_of([(point.metric, bytes(point.tags)) for point in points])
     return WriteBatch(np.array(refs, np.int32), times_ms, kinds, bits)
+
+
+def _complete(body: bytes, scanned: Scanned, table: PointTable, cache: SeriesCache) -> WriteBatch:
+    """Fill in what the compiled reader left open: new series, and numbers that need more care."""
+    fresh: dict[tuple[bytes, bytes], int] = {}
+    for row in np.flatnonzero(scanned.refs < 0).tolist():
+        metric_at, metric_end, tags_at, tags_end, _, _ = scanned.offsets[row].tolist()
+        key = (body[metric_at:metric_end], body[tags_at:tags_end])
+        if key not in fresh:
+            fresh[key] = cache.resolve(_text(key[0]), key[1])
+            table.add(*key, fresh[key])
+        scanned.refs[row] = fresh[key]
+    inexact = np.flatnonzero(scanned.kinds > Kind.DOUBLE)
+    if len(inexact):
+        texts = [body[start:end] for start, end in scanned.offsets[inexact, 4:].tolist()]
+        scanned.kinds[inexact], scanned.bits[inexact] = parse_values([_of_text(_text(text)) for text in texts])
+    return WriteBatch(scanned.refs, scanned.times_ms, scanned.kinds, scanned.bits)
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise Unusual from error
 
 
 def _times_ms(timestamps: list[int]) -> Int64s:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amondawa.errors import Overloaded, StorageFull, TooOld
+from amondawa.kernels.lines import Loader
 from amondawa.model.points import WriteBatch
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.errors import TsdbError
@@ -23,6 +24,9 @@ from amondawa.settings import Settings
 from tests.naive import NaiveGateway
 from tests.protocols.opentsdb.served import START_S, Served, serve
 
+COMPILED = Loader("amondawa.kernels.points_compiled")
+ABSENT = Loader("amondawa.kernels.nosuch")
+LOADERS = [pytest.param(COMPILED, id="compiled"), pytest.param(ABSENT, id="msgspec")]
 GOOD = {"metric": "m", "timestamp": START_S, "value": 1, "tags": {"host": "a"}}
 
 
@@ -35,6 +39,12 @@ def rows(scope: Scope, batch: WriteBatch) -> list[tuple[Any, ...]]:
     """Return a batch as comparable rows."""
     refs, times, kinds, bits = batch.refs.tolist(), batch.times_ms.tolist(), batch.kinds.tolist(), batch.bits.tolist()
     return [(scope.gateway.series_of(r), t, k, b) for r, t, k, b in zip(refs, times, kinds, bits, strict=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    assert COMPILED.load()
+    assert not ABSENT.load()
 
 
 async def exactly(body: bytes) -> tuple[list[tuple[Any, ...]], int]:
@@ -82,55 +92,130 @@ BODIES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(BODIES, st.booleans())
-async def test_the_short_way_takes_only_what_the_exact_way_stores_alike(body: Any, spaced: bool):
-    data = json.dumps(body, ensure_ascii=spaced, indent=2 if spaced else None).encode()
+@settings(max_examples=300, deadline=None)
+@given(BODIES, st.sampled_from([None, 2]), st.sampled_from([(",", ":"), (", ", ": ")]), st.sampled_from(LOADERS))
+async def test_the_short_way_takes_only_what_the_exact_way_stores_alike(
+    body: Any, indent: int | None, signs: tuple[str, str], loader: Any
+):
+    data = json.dumps(body, ensure_ascii=indent is None, indent=indent, separators=signs).encode()
     scope, uids = made()
-    try:
-        batch = parse_columns(data, SeriesCache(scope, uids))
-    except Unusual:
-        return
-    assert (rows(scope, batch), 0) == await exactly(data)
+    cache = SeriesCache(scope, uids, loader=loader.values[0])
+    for _ in range(2):  # unknown series first, known ones then
+        try:
+            batch = parse_columns(data, cache)
+        except Unusual:
+            return
+        assert (rows(scope, batch), 0) == await exactly(data)
 
 
+@pytest.mark.parametrize("loader", LOADERS)
 @settings(max_examples=100, deadline=None)
-@given(st.lists(RIGHT, min_size=1, max_size=8))
-async def test_the_short_way_takes_every_body_that_is_right(body: list[Any]):
+@given(body=st.lists(RIGHT, min_size=1, max_size=8))
+async def test_the_short_way_takes_every_body_that_is_right(loader: Loader, body: list[Any]):
     scope, uids = made()
-    cache = SeriesCache(scope, uids)
+    cache = SeriesCache(scope, uids, loader=loader)
     data = json.dumps(body).encode()
     first = rows(scope, parse_columns(data, cache))
     assert first == rows(scope, parse_columns(data, cache))
     assert len(first) == len(body)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"metric":"m","timestamp":5,"value":1,"tags":{"a":"b"}}',
+        '{"value" : 1.5e3 ,\n"tags" : {"a" : "b"} , "timestamp" : 1356998400123 , "metric" : "m"}',
+        '{"metric":"m","timestamp":5,"value":0.30000000000000004,"tags":{"a":"b"}}',
+        '{"metric":"m","timestamp":5,"value":-9223372036854775808,"tags":{"a":"b"}}',
+        '{"metric":"m","timestamp":5,"value":-0.0,"tags":{"a":"b"}}',
+        '{"metric":"\u00fcn\u00ef","timestamp":5,"value":1E-7,"tags":{"a":"\u00fc"}}',
+    ],
+)
+async def test_the_compiled_reader_takes_the_usual_spelling(text: str):
+    scope, uids = made()
+    cache = SeriesCache(scope, uids, loader=COMPILED)
+    data = f"[{text}, {text}]".encode()
+    assert cache.table is not None
+    assert cache.table.scan_points(data) is not None
+    assert (rows(scope, parse_columns(data, cache)), 0) == await exactly(data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[{}]",
+        '{"metric":"m","timestamp":5,"value":1,"tags":{"a":"b"}}',
+        '[{"metric":"m","timestamp":5,"value":1}]',
+        '[{"metric":"m","timestamp":5,"value":1,"tags":{"a":"b"},}]',
+        '[{"metric":"m","timestamp":5,"value":1,"tags":{"a":"b"}},]',
+        '[{"metric":"m","timestamp":5,"value":1,"tags":{"a":"b"}}',
+        '[{"metric":"m","timestamp":5,"value":1,"tags":{"a":"b"}}] x',
+        '[{"metric":"m","timestamp":5,"value":1,"tags":{"a":{}}}]',
+        '[{"metric":"m","timestamp":5,"value":1,"value":2,"tags":{"a":"b"}}]',
+        '[{"metric":"m","timestamp":5,"valve":1,"tags":{"a":"b"}}]',
+        '[{"metric":"m\\n","timestamp":5,"value":1,"tags":{"a":"b"}}]',
+        '[{"metric":"m","timestamp":0,"value":1,"tags":{"a":"b"}}]',
+        '[{"metric":"m","timestamp":-5,"value":1,"tags":{"a":"b"}}]',
+        '[{"metric":"m","timestamp":5.5,"value":1,"tags":{"a":"b"}}]',
+        '[{"metric":"m","timestamp":13569984000000,"value":1,"tags":{"a":"b"}}]',
+        *(
+            f'[{{"metric":"m","timestamp":5,"value":{value},"tags":{{"a":"b"}}}}]'
+            for value in ('"1"', "01", "+1", ".5", "5.", "1e", "1e+", "-", "true", "null", "1 2", "0x1")
+        ),
+    ],
+)
+def test_the_compiled_reader_leaves_anything_unusual_alone(text: str):
+    scope, uids = made()
+    table = SeriesCache(scope, uids, loader=COMPILED).table
+    assert table is not None
+    assert table.scan_points(text.encode()) is None
+
+
+def test_every_cut_of_a_body_is_unusual_to_the_compiled_reader():
+    scope, uids = made()
+    table = SeriesCache(scope, uids, loader=COMPILED).table
+    assert table is not None
+    body = b' [ {"metric" : "m", "timestamp" : 5, "value" : -1.5e-3, "tags" : {"a" : "b"}} ]'
+    assert table.scan_points(body) is not None
+    for end in range(len(body)):
+        assert table.scan_points(body[:end]) is None
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.one_of(BODIES.map(lambda body: json.dumps(body).encode()), st.binary(max_size=60)), st.data())
-async def test_no_bytes_break_either_way(body: bytes, data: st.DataObject):
+@given(
+    st.one_of(BODIES.map(lambda body: json.dumps(body).encode()), st.binary(max_size=60)),
+    st.data(),
+    st.sampled_from(LOADERS),
+)
+async def test_no_bytes_break_either_way(body: bytes, data: st.DataObject, loader: Any):
     cut = body[: data.draw(st.integers(0, len(body)))]
     scope, uids = made()
     with contextlib.suppress(Unusual):
-        parse_columns(cut, SeriesCache(scope, uids))
+        parse_columns(cut, SeriesCache(scope, uids, loader=loader.values[0]))
     try:
         await exactly(cut)
     except TsdbError as error:
         assert error.status == 400
 
 
-def test_a_full_cache_forgets_and_finds_the_same_series_again():
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_full_cache_forgets_and_finds_the_same_series_again(loader: Loader):
     scope, uids = made()
-    cache = SeriesCache(scope, uids, limit=2)
+    cache = SeriesCache(scope, uids, limit=2, loader=loader)
     body = json.dumps([{**GOOD, "tags": {"host": f"h{n}"}} for n in range(7)]).encode()
     first = parse_columns(body, cache).refs.tolist()
     assert parse_columns(body, cache).refs.tolist() == first
     assert len(set(first)) == 7
 
 
-def test_a_cache_forgets_after_a_rename():
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_cache_forgets_after_a_rename(loader: Loader):
     scope, uids = made()
-    cache = SeriesCache(scope, uids)
-    body = json.dumps(GOOD).encode()
+    cache = SeriesCache(scope, uids, loader=loader)
+    body = json.dumps([GOOD]).encode()
     (before,) = parse_columns(body, cache).refs.tolist()
     uids.rename("metric", 1, "elsewhere")
     (after,) = parse_columns(body, cache).refs.tolist()
