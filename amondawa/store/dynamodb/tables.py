@@ -17,7 +17,7 @@ from amondawa.store.limits import check_table
 NAME_LENGTH = 255
 READY_TIMEOUT_S = 600.0
 """How long a table may take to become active or to go away."""
-_POLL_S = 0.25
+_POLL_S = 0.05
 _LONGEST_POLL_S = 5.0
 
 
