@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from amondawa.aggregate.group import (
 )
 from amondawa.aggregate.merge import merged
 from amondawa.aggregate.transform import Boundary, Ends, Threshold
+from amondawa.errors import BadRequest
 from amondawa.model.points import Points
 from amondawa.model.query import Clock, Identity, Query, Selection, Stage, TagFilter
 from amondawa.model.result import Frame
@@ -29,6 +29,7 @@ from amondawa.model.timespan import Span, Unit, Zone
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.queries import MetricRequest, Piece, QueryRequest
+from amondawa.protocols.patterns import Pattern
 
 REGEX = "regex:"
 """A tag filter's value with this in front is a pattern for the whole value."""
@@ -128,14 +129,14 @@ def selection_of(metric: MetricRequest, domain: str) -> Selection:
 def _tag_filter(name: str, values: list[str]) -> TagFilter:
     plain = frozenset(value for value in values if not value.startswith(REGEX))
     try:
-        patterns = [re.compile(value[len(REGEX) :]) for value in values if value.startswith(REGEX)]
-    except re.error as error:
+        patterns = [Pattern(value[len(REGEX) :]) for value in values if value.startswith(REGEX)]
+    except BadRequest as error:
         raise InternalFailure(f"{error} in a pattern of tag {name}") from error
     if not patterns:
         return TagFilter(name, plain)
 
     def matches(value: str) -> bool:
-        return value in plain or any(pattern.fullmatch(value) for pattern in patterns)
+        return value in plain or any(pattern.matches(value) for pattern in patterns)
 
     return TagFilter(name, test=matches)
 

@@ -51,6 +51,9 @@ class _Entry:
 class RollupService:
     """Keeps and runs the tasks of all domains of one gateway.
 
+    Several gateways on one store each run every task: the results are the same, and a run that another gateway has made
+    meanwhile is not made again.
+
     Args:
         gateway: where tasks, sources and results are.
         home_domain: the domain that holds the list of domains with tasks.
@@ -81,8 +84,11 @@ class RollupService:
                 await self._stop()
 
     async def _start(self) -> None:
-        await self.refresh()
         self._ends.append(self._gateway.watch_writes(self.note))
+        try:
+            await self.refresh()
+        except AmondawaError as error:
+            log.warning("roll-up tasks cannot be read yet", problem=str(error))
         self._running = asyncio.create_task(self._run(), name="rollups")
 
     async def _stop(self) -> None:
@@ -212,6 +218,8 @@ class RollupService:
                 await self.run_due()
             except AmondawaError as error:
                 log.warning("roll-ups could not be run", problem=str(error))
+            except Exception as error:  # noqa: BLE001 - one task's fault must not end the scheduler
+                log.error("roll-ups broke off", exc_info=error)
             wait_s = min(REFRESH_S, max(0.05, self._next_due_ms() / 1000))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait_s)
@@ -246,7 +254,7 @@ class RollupService:
         try:
             written += await self._repair(entry, query)
             written += await self._go_on(entry, query, started_ms)
-        except AmondawaError as error:
+        except (AmondawaError, InternalFailure) as error:
             log.warning("roll-up failed", task=entry.task.id, metric=query.save_as, problem=str(error))
             status["error_message"] = str(error)
         watermark_ms = entry.state.watermarks_ms.get(query.key)

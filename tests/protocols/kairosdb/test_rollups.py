@@ -319,3 +319,16 @@ async def test_the_scheduler_runs_while_an_application_is_inside() -> None:
 async def _breathe() -> None:
 
     await asyncio.sleep(0.01)
+
+
+async def test_a_task_that_cannot_be_computed_says_so_and_harms_no_other(clockwork: Clockwork) -> None:
+    await clockwork.write((BASE + 9 * HOUR, 1))
+    metric = {"name": "src", "tags": {"host": "regex:("}, "aggregators": [SUM]}
+    query = {"start_relative": {"value": 3, "unit": "hours"}, "metrics": [metric]}
+    await clockwork.service.put("d", task(id="a", rollups=[{"save_as": "bad", "query": query}]))
+    await clockwork.service.put("d", task(id="b"))
+    await clockwork.run(hours=1)
+    status = await clockwork.service.status("d", "a")
+    assert status is not None
+    assert "host" in status["status"][0]["error_message"]
+    assert clockwork.out() == [(BASE + 9 * HOUR, 1)]
