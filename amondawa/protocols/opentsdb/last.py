@@ -8,6 +8,7 @@ too, so that the turn of an hour hides nothing, and so does all that is later, w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,8 @@ async def _lower(call: Call, uids: Uids, sub: SubQuery, back_scan: int) -> list[
     filters = tuple(TagFilter(name, frozenset([value])) for name, value in stored.tags)
     selection = Selection(call.domain, stored.metric, filters)
     found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
-    return [_since_write(call, one) for one in sorted(found, key=uids.series_ids)]
+    ordered = await asyncio.to_thread(sorted, found, key=uids.series_ids)
+    return [_since_write(call, one) for one in ordered]
 
 
 async def _stored_tags(uids: Uids, sub: SubQuery) -> dict[str, str]:

@@ -5,6 +5,7 @@ Answered from the index alone: distinct series first, however many points they h
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -75,12 +76,7 @@ async def _lookup(call: Call) -> Answer:
     uids = await uids_of(call.scope, call.domain)
     selection, alternatives = await _selection(uids, metric or "", pairs or [])
     found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
-    found = [one for one in found if not uids.rollups.is_rollup(one.metric)]
-    matching = [one for one in found if all(_has_any(one, group) for group in alternatives)]
-    matching.sort(key=uids.series_ids)
-    if limit > 0:
-        del matching[limit:]
-    results = [_result(uids, one) for one in matching]
+    results = await asyncio.to_thread(_results, uids, found, alternatives, limit)
     await uids.flush()
     answer: dict[str, Any] = {"type": "LOOKUP", "metric": metric}
     if pairs is not None:
@@ -89,6 +85,17 @@ async def _lookup(call: Call) -> Answer:
     answer["time"] = float(int((time.monotonic() - began) * 1000))
     answer.update({"results": results, "startIndex": 0, "totalResults": len(results)})
     return Answer.json(answer)
+
+
+def _results(uids: Uids, found: list[Series], alternatives: list[set[str]], limit: int) -> list[dict[str, Any]]:
+    """Return the first series that match, in order of their TSUIDs. Any thread."""
+    matching = [
+        one
+        for one in found
+        if not uids.rollups.is_rollup(one.metric) and all(_has_any(one, group) for group in alternatives)
+    ]
+    matching.sort(key=uids.series_ids)
+    return [_result(uids, one) for one in (matching[:limit] if limit > 0 else matching)]
 
 
 async def _selection(uids: Uids, metric: str, pairs: Pairs) -> tuple[Selection, list[set[str]]]:

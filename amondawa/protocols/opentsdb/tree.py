@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
 
 from amondawa.errors import BadRequest
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Selection
+from amondawa.model.series import Series
 from amondawa.protocols.opentsdb.calls import NO_CONTENT, NOT_MODIFIED, Answer, Call, Handler
 from amondawa.protocols.opentsdb.errors import NoSuchId, TsdbError
 from amondawa.protocols.opentsdb.javamap import java_ordered
@@ -257,6 +259,13 @@ async def _paths(call: Call, uids: Uids, one: Tree) -> list[tuple[list[str] | No
     """Return each series of the domain as a leaf, with the way to it (None = no rule files it)."""
     customs = await _customs(call, uids)
     found = await call.scope.gateway.find_series(Selection(call.domain, ""), MIN_TIME_MS, MAX_TIME_MS)
+    leaves = await asyncio.to_thread(_leaves, uids, one, found, customs)
+    await uids.flush()
+    return leaves
+
+
+def _leaves(uids: Uids, one: Tree, found: list[Series], customs: Customs) -> list[tuple[list[str] | None, Fields]]:
+    """Return series as leaves with the ways to them. Any thread."""
     leaves = []
     for series in found:
         if uids.rollups.is_rollup(series.metric):
@@ -266,7 +275,6 @@ async def _paths(call: Call, uids: Uids, one: Tree) -> list[tuple[list[str] | No
         tags = java_ordered(dict(shown.tags))
         leaf = {"displayName": path[-1] if path else "", "metric": shown.metric, "tags": tags}
         leaves.append((path, {**leaf, "tsuid": uids.tsuid(series)}))
-    await uids.flush()
     return leaves
 
 
