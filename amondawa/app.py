@@ -24,6 +24,7 @@ from typing import Any, TypedDict
 import structlog
 from aiohttp import web
 
+from amondawa.allocator import settle_allocator
 from amondawa.app_http import common_application, dialect_application, starting_application
 from amondawa.errors import ConfigError
 from amondawa.gateway import Gateway
@@ -202,6 +203,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         ConfigError: a setting cannot be carried out (port in use, unwritable directory …).
     """
     _check_access(settings)
+    settle_allocator()
     for name, nearest in unknown_variables(os.environ).items():
         log.warning("environment variable names no setting", variable=name, nearest=nearest or None)
     store = open_store(settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -137,17 +137,32 @@ class MetricSeries:
         """Return the tag names that any series has."""
         return list(self._columns)
 
-    def match(self, selection: Selection) -> Int32s:
-        """Return the refs of the series that match, ascending (int32[k])."""
-        refs = self._refs.view()
+    def wanted_codes(self, selection: Selection) -> list[tuple[TagFilter, list[int]]]:
+        """Return each filter, narrowest first, with the codes that pass it: calls the filters' tests, needs no lock."""
+        ordered = sorted(selection.filters, key=_breadth)
+        columns = [self._columns.get(one.name) for one in ordered]
+        return [
+            (one, [] if column is None or one.absent else _matching_codes(column, one))
+            for one, column in zip(ordered, columns, strict=True)
+        ]
+
+    def match(self, selection: Selection, wanted: Sequence[tuple[TagFilter, list[int]]], count: int) -> Int32s:
+        """Return the refs of those of the first `count` series that match, ascending (int32[k]).
+
+        Args:
+            selection: what `wanted` was made from.
+            wanted: what `wanted_codes` gave after there were `count` series.
+            count: series that came later are left out.
+        """
+        refs = self._refs.view()[:count]
         positions: Positions | None = None
-        for one in sorted(selection.filters, key=_breadth):
-            positions = self._narrow(one, positions)
+        for one, codes in wanted:
+            positions = self._narrow(one, codes, positions)
             if not len(positions):
                 return refs[:0]
         if selection.only_tags is not None:
             positions = self._with_only(selection.only_tags, positions)
-        return refs if positions is None else refs[positions]
+        return refs if positions is None else refs[positions[: np.searchsorted(positions, count)]]
 
     def pairs_of(self, refs: Int32s) -> set[tuple[str, str]]:
         """Return the distinct tag pairs that series of this metric (refs ascending) have."""
@@ -159,7 +174,7 @@ class MetricSeries:
             pairs.update((name, column.values[code]) for code in used.tolist() if code != ABSENT)
         return pairs
 
-    def _narrow(self, one: TagFilter, positions: Positions | None) -> Positions:
+    def _narrow(self, one: TagFilter, wanted: list[int], positions: Positions | None) -> Positions:
         count = self._refs.count
         column = self._columns.get(one.name)
         if column is None:
@@ -168,7 +183,6 @@ class MetricSeries:
             return np.arange(count) if positions is None else positions
         if one.absent:
             return _where(column.codes(count) == ABSENT, positions)
-        wanted = _matching_codes(column, one)
         if positions is None and not one.negate and len(wanted) <= 16:
             lists = [column.positions_of(code) for code in wanted]
             return np.sort(np.concatenate(lists)) if len(lists) > 1 else (lists or [np.zeros(0, np.intp)])[0]
@@ -201,10 +215,11 @@ def _breadth(one: TagFilter) -> int:
 
 
 def _matching_codes(column: TagColumn, one: TagFilter) -> list[int]:
+    count = len(column.values)  # those that come while tests run belong to series that come too late
     if one.values is not None:
         codes = [code for value in sorted(one.values) if (code := column.code_of(value)) is not None]
     else:
-        codes = list(range(len(column.values)))
+        codes = list(range(count))
     if one.test is not None:
         codes = [code for code in codes if one.test(column.values[code])]
     return codes

@@ -97,7 +97,10 @@ class SeriesRegistry:
         if found is None:
             return np.zeros(0, np.int32)
         with self._lock:
-            return found.match(selection)
+            count = len(found.refs)
+        wanted = found.wanted_codes(selection)  # without the lock: a client's pattern may be slow
+        with self._lock:
+            return found.match(selection, wanted, count)
 
     def pairs_of(self, metric: MetricSeries, refs: Int32s) -> set[tuple[str, str]]:
         """Return the distinct tag pairs of some series of one metric."""

@@ -5,12 +5,13 @@ Source: suite query_filters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from amondawa.errors import BadRequest
 from amondawa.model.query import TagFilter
 from amondawa.protocols.opentsdb.uid import Uids
+from amondawa.protocols.patterns import Pattern
 
 PATTERN_CHARS = 1_000
 """longest regular expression taken"""
@@ -113,8 +114,7 @@ def _regexp_test(text: str) -> Test | None:
     pattern = text.strip()
     if pattern in ("", ".*", "^.*", ".*$", "^.*$"):
         return None
-    found = re.compile(pattern).search
-    return lambda value: found(value) is not None
+    return Pattern(pattern).found_in
 
 
 _TESTS: Mapping[str, Callable[[str], Test | None]] = {
@@ -156,8 +156,8 @@ def _check_text(kind: str, text: str) -> None:
         if len(text) > PATTERN_CHARS:
             raise BadFilter(f"A regular expression may have {PATTERN_CHARS} characters, this has {len(text)}")
         try:
-            re.compile(text.strip())
-        except (re.error, RecursionError, OverflowError) as error:
+            Pattern(text.strip())
+        except BadRequest as error:
             raise BadFilter(f"{error} in regular expression: {text}") from error
 
 
