@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from amondawa.auth.caller import acting_as_gateway
 from amondawa.gateway import GatewayDoor
 
 TASKS = "kairosdb_rollups"
@@ -82,7 +83,8 @@ class RollupStore:
 
     async def put_task(self, domain: str, task_id: str, json: bytes) -> None:
         """Keep a task."""
-        await self._gateway.put_document(self._home, DOMAINS, quote(domain, safe=""), b"{}")
+        with acting_as_gateway():  # the list of domains is no domain's own
+            await self._gateway.put_document(self._home, DOMAINS, quote(domain, safe=""), b"{}")
         await self._gateway.put_document(domain, TASKS, quote(task_id, safe=""), json)
 
     async def delete_task(self, domain: str, task_id: str) -> bool:

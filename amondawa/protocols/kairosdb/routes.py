@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from amondawa.errors import AmondawaError
 from amondawa.protocols.base import Scope
-from amondawa.protocols.kairosdb.routes_answers import Resource
+from amondawa.protocols.kairosdb.routes_answers import Resource, error_answer
 from amondawa.protocols.kairosdb.routes_documents import MetadataRoutes
 from amondawa.protocols.kairosdb.routes_points import PointRoutes
 from amondawa.protocols.kairosdb.routes_rollups import RollupRoutes
@@ -32,6 +33,11 @@ def application(scope: Scope) -> web.Application:
     add_routes(app, scope, DOMAIN_PREFIX)
     app.router.add_route("*", "/{path:.*}", _not_found)
     return app
+
+
+def refusal(request: web.Request, error: AmondawaError) -> web.Response:
+    """Return the answer to a request that may not come in."""
+    return error_answer(error, request)
 
 
 async def _not_found(request: web.Request) -> web.Response:

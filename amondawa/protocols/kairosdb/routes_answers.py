@@ -8,6 +8,7 @@ Source: suite http.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -22,8 +23,10 @@ from amondawa.errors import (
     BodyTooLarge,
     Cancelled,
     ComputeError,
+    Forbidden,
     LimitExceeded,
     NotFound,
+    Unauthorized,
     Unavailable,
 )
 from amondawa.protocols.http import retry_after
@@ -38,6 +41,8 @@ ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 NO_CACHE = {**ANY_ORIGIN, "Pragma": "no-cache", "Cache-Control": "no-cache", "Expires": "0"}
 
 _GZIP_LEVEL = 2
+_THREAD_BYTES = 128 * 1024
+"""Bodies from here on are packed in a worker thread."""
 _WADL = (
     b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
     b'<application xmlns="http://wadl.dev.java.net/2009/02"><resources base="/"/></application>\n'
@@ -73,7 +78,7 @@ class Resource:
             return web.Response(status=405, headers={"Allow": self._allowed()})
         if not accepts(request.headers.get("Accept"), self._produces):
             return web.Response(status=406)
-        return packed(request, await guarded(handler, request))
+        return await packed(request, await guarded(handler, request))
 
     def _allowed(self) -> str:
         return ",".join(sorted({*self._handlers, "OPTIONS"}))
@@ -101,6 +106,8 @@ def error_answer(error: Exception, request: web.Request) -> web.Response:
         return refused([str(error)], 413)
     if isinstance(error, (BadRequest, LimitExceeded, web.RequestPayloadError)):
         return refused([str(error)])
+    if isinstance(error, (Unauthorized, Forbidden)):
+        return refused([str(error)], 401 if isinstance(error, Unauthorized) else 403)
     if isinstance(error, NotFound):
         return failed([str(error)], 404)
     if isinstance(error, Unavailable):
@@ -198,12 +205,12 @@ def pack(body: bytes) -> bytes:
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)
 
 
-def packed(request: web.Request, answer: web.Response) -> web.Response:
+async def packed(request: web.Request, answer: web.Response) -> web.Response:
     """Pack an answer when the client takes it and nobody has yet."""
     body = answer.body
     if not isinstance(body, bytes) or not body or "Content-Encoding" in answer.headers or not takes_gzip(request):
         return answer
-    answer.body = pack(body)
+    answer.body = pack(body) if len(body) < _THREAD_BYTES else await asyncio.to_thread(pack, body)
     answer.headers["Content-Encoding"] = "gzip"
     answer.headers["Vary"] = "Accept-Encoding"
     return answer

@@ -66,7 +66,7 @@ class PointRoutes:
         parsed = parse_write(body) if parse_here else await asyncio.to_thread(parse_write, body)
         if len(parsed):
             gateway = self._scope.gateway
-            refs = self._refs.refs(domain_of(request, self._scope), parsed)
+            refs = await self._refs.refs(domain_of(request, self._scope), parsed)
             await gateway.write(batch_of(parsed, refs, gateway.now_ms))
         if parsed.failure is not None:
             return failed([parsed.failure])

@@ -185,7 +185,7 @@ def _parse_ttl(text: str) -> int:
     raise BadLine("the time to live is no number")
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=256)
 def _shared(scope: Scope) -> tuple[LineReader, Budget]:
     """Return what all connections of a scope share."""
     return LineReader(KairosDialect(scope)), Budget()

@@ -14,6 +14,7 @@ Source: suites ingest and ingest_errors.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ _FREE_VALUES = frozenset((int, float, str, bool, type(None)))
 _PAIR = frozenset((2,))
 _TIME = frozenset((int,))
 _TEXTS = frozenset((str,))
+_SERIES_AT_ONCE = 4096
 _LONGEST_NUMBER = 400
 """A run of digits longer than this counts as a number, whatever stands before it."""
 _INT32_MAX = 2**31 - 1
@@ -92,16 +94,25 @@ class RefCache:
     def __len__(self) -> int:
         return len(self._refs)
 
-    def refs(self, domain: str, parsed: ParsedWrite) -> Int32s:
-        """Return the ref of every point (int32[n])."""
+    async def refs(self, domain: str, parsed: ParsedWrite) -> Int32s:
+        """Return the ref of every point (int32[n]); lets others run in between when the series are many."""
+        found: list[int] = []
+        for start in range(0, len(parsed.metrics), _SERIES_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            end = start + _SERIES_AT_ONCE
+            found.extend(self._of_series(domain, parsed.metrics[start:end], parsed.tags[start:end]))
+        return np.repeat(np.array(found, np.int32), parsed.counts)
+
+    def _of_series(self, domain: str, metrics: Sequence[str], all_tags: Sequence[dict[str, str]]) -> list[int]:
         known = self._refs
         found = []
-        for metric, tags in zip(parsed.metrics, parsed.tags, strict=True):
+        for metric, tags in zip(metrics, all_tags, strict=True):
             # One text takes a third of the memory of a tuple of pairs.
             key = "\0".join((domain, metric, *tags, *tags.values()))
             ref = known.get(key)
             found.append(self._learn(key, domain, metric, tags) if ref is None else ref)
-        return np.repeat(np.array(found, np.int32), parsed.counts)
+        return found
 
     def _learn(self, key: str, domain: str, metric: str, tags: dict[str, str]) -> int:
         ref = self._resolve(domain, metric, sorted_tags(tags))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from amondawa.model.points import Kind, Points
 from amondawa.model.series import Tags
+from amondawa.protocols.kairosdb import writes
 from amondawa.protocols.kairosdb.ingest import parse_write
 from amondawa.protocols.kairosdb.writes import ParsedWrite, RefCache, batch_of, parse_bulk
 from amondawa.protocols.kairosdb.writes_lenient import parse_lenient
@@ -263,7 +264,7 @@ def test_without_any_time_to_live_there_is_no_column() -> None:
     assert batch_of(parsed, np.zeros(1, np.int32), 0).expires_ms is None
 
 
-def test_refs_are_resolved_once_with_sorted_tags_and_forgotten_at_the_limit() -> None:
+async def test_refs_are_resolved_once_with_sorted_tags_and_forgotten_at_the_limit() -> None:
     asked: list[tuple[str, str, Tags]] = []
 
     def resolve(domain: str, name: str, tags: Tags) -> int:
@@ -272,15 +273,15 @@ def test_refs_are_resolved_once_with_sorted_tags_and_forgotten_at_the_limit() ->
 
     cache = RefCache(resolve, limit=2)
     parsed = parse_write(body([{"name": "m", "tags": {"b": "1", "a": "2"}, "datapoints": [[1, 1], [2, 2]]}]))
-    assert cache.refs("d", parsed).tolist() == [1, 1]
-    assert cache.refs("d", parsed).tolist() == [1, 1]
+    assert (await cache.refs("d", parsed)).tolist() == [1, 1]
+    assert (await cache.refs("d", parsed)).tolist() == [1, 1]
     assert asked == [("d", "m", (("a", "2"), ("b", "1")))]
-    assert cache.refs("e", parsed).tolist() == [2, 2]
-    cache.refs("f", parsed)
+    assert (await cache.refs("e", parsed)).tolist() == [2, 2]
+    await cache.refs("f", parsed)
     assert len(cache) <= 2
 
 
-def test_series_whose_names_hold_the_separator_are_not_taken_for_one_another() -> None:
+async def test_series_whose_names_hold_the_separator_are_not_taken_for_one_another() -> None:
     asked: list[Tags] = []
 
     def resolve(domain: str, name: str, tags: Tags) -> int:
@@ -289,5 +290,14 @@ def test_series_whose_names_hold_the_separator_are_not_taken_for_one_another() -
 
     cache = RefCache(resolve)
     bodies = [{"name": "m", "tags": {"a\0b": "c", "d": "e"}}, {"name": "m", "tags": {"a": "d", "b\0c": "e"}}]
-    found = [cache.refs("d", parse_write(body([{**one, "datapoints": [[1, 1]]}]))).tolist() for one in bodies]
+    found = [(await cache.refs("d", parse_write(body([{**one, "datapoints": [[1, 1]]}])))).tolist() for one in bodies]
     assert found == [[1], [2]]
+
+
+async def test_series_beyond_one_turn_of_the_loop_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writes, "_SERIES_AT_ONCE", 2)
+    parsed = parse_write(
+        body([{"name": str(at), "tags": {"h": "a"}, "datapoints": [[1, 1]] * at} for at in range(1, 6)])
+    )
+    refs = await RefCache(lambda domain, name, tags: int(name)).refs("d", parsed)
+    assert refs.tolist() == [at for at in range(1, 6) for _ in range(at)]
