@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import orjson
 
@@ -11,50 +11,64 @@ from amondawa.model.points import Float64s, Int64s
 from amondawa.protocols.opentsdb.expression import NO_VALUE, Variable
 from amondawa.protocols.opentsdb.expression_query import ExpressionQuery, Output
 from amondawa.protocols.opentsdb.expression_schemas import echo
-from amondawa.protocols.opentsdb.render import float_texts, long_texts
+from amondawa.protocols.opentsdb.render import SLICE_POINTS, Pieces, float_texts, long_texts
 
 
 def render_outputs(query: ExpressionQuery, known: Mapping[str, Variable]) -> bytes:
-    """Return the body: the outputs that exist, in the order asked, and the query."""
+    """Return the body: the outputs that exist, in the order asked, and the query.
+
+    Raises:
+        LimitExceeded: it is too large.
+    """
     expressions = {one.name for one in query.expressions}
-    outputs = [
-        render_output(output, known[output.name], output.name in expressions)
-        for output in query.wanted()
-        if output.name in known
-    ]
-    return b'{"outputs":[%s],"query":%s}' % (b",".join(outputs), orjson.dumps(echo(query)))
+    pieces = Pieces()
+    pieces.add(b'{"outputs":[')
+    for at, output in enumerate(one for one in query.wanted() if one.name in known):
+        pieces.add(b"," if at else b"")
+        _add_output(output, known[output.name], output.name in expressions, pieces)
+    pieces.add(b'],"query":%s}' % orjson.dumps(echo(query)))
+    return pieces.joined()
 
 
-def render_output(output: Output, variable: Variable, computed: bool) -> bytes:
-    """Return one output.
+def _add_output(output: Output, variable: Variable, computed: bool, pieces: Pieces) -> None:
+    """Write one output.
 
     Args:
         output: its name and alias.
         variable: its series.
-        computed: it is an expression. Those have a value at every time, and give no last time for a single row; series of a
-            metric give 0 where they have no point.
+        computed: it is an expression. Those have a value at every time, and give no last time for a single row; series
+            of a metric give 0 where they have no point.
+        pieces: where to write.
     """
     lines = variable.lines
     times, columns = aligned([line.points for line in lines], [NO_VALUE if computed else 0.0] * len(lines))
     head: dict[str, object] = {"id": output.name}
     if output.alias is not None:
         head["alias"] = output.alias
-    shown = times.tolist()
+    pieces.add(orjson.dumps(head)[:-1] + b',"dps":[')
+    for piece in _row_pieces(times, columns):
+        pieces.add(piece)
     summary = {
-        "firstTimestamp": shown[0] if shown else 0,
-        "lastTimestamp": shown[-1] if len(shown) > int(computed) else 0,
-        "setCount": len(shown),
+        "firstTimestamp": int(times[0]) if len(times) else 0,
+        "lastTimestamp": int(times[-1]) if len(times) > int(computed) else 0,
+        "setCount": len(times),
         "series": len(lines),
     }
     tail: dict[str, object] = {"dpsMeta": summary}
     if lines:
         tail["meta"] = _meta(variable)
-    return b'%s,"dps":[%s],%s' % (orjson.dumps(head)[:-1], _rows(times, columns), orjson.dumps(tail)[1:])
+    pieces.add(b"]," + orjson.dumps(tail)[1:])
 
 
-def _rows(times: Int64s, columns: list[Float64s]) -> bytes:
-    texts = [long_texts(times), *(float_texts(column) for column in columns)]
-    return b",".join([b"[" + b",".join(row) + b"]" for row in zip(*texts, strict=True)])
+def _row_pieces(times: Int64s, columns: list[Float64s]) -> Iterator[bytes]:
+    """Yield the rows, some at once: that bounds the memory of what stands between columns and text."""
+    step = max(1, SLICE_POINTS // (len(columns) + 1))
+    for start in range(0, len(times), step):
+        part = slice(start, start + step)
+        texts = [long_texts(times[part]), *(float_texts(column[part]) for column in columns)]
+        if start:
+            yield b","
+        yield b",".join([b"[" + b",".join(row) + b"]" for row in zip(*texts, strict=True)])
 
 
 def _meta(variable: Variable) -> list[dict[str, object]]:

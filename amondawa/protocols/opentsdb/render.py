@@ -7,7 +7,7 @@ Numbers look as Java prints them: integers plain, floats with a point (`3.0`), f
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from amondawa.aggregate.fill import Fill
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Float64s, Int64s, Kind, Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
@@ -22,6 +23,10 @@ from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery
 from amondawa.protocols.opentsdb.notes import Note
 from amondawa.protocols.opentsdb.uid import Uids
 
+ANSWER_BYTES = 256 * 1024 * 1024
+"""largest answer to a query"""
+SLICE_POINTS = 50_000
+"""points turned into text at once"""
 PLAIN_FROM, PLAIN_BELOW = 1e-3, 1e7
 """magnitudes that Java writes without an exponent"""
 
@@ -95,16 +100,52 @@ def _line_of(answered: Answered, frame: Frame, uids: Uids) -> Line:
     return Line(answered.sub, metric, tags, aggregated, frame.points, frame.members, stats=answered.stats)
 
 
+class Pieces:
+    """The pieces of an answer, up to a limit."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._room = ANSWER_BYTES
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece.
+
+        Raises:
+            LimitExceeded: the answer would be larger than ANSWER_BYTES.
+        """
+        self._room -= len(piece)
+        if self._room < 0:
+            raise LimitExceeded(
+                f"the answer is larger than the limit of {ANSWER_BYTES} bytes: use a downsampler, a shorter range or "
+                "fewer series"
+            )
+        self._pieces.append(piece)
+
+    def joined(self) -> bytes:
+        """Return the whole."""
+        return b"".join(self._pieces)
+
+
 def render(page: Page, lines: Sequence[Line], summary: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body of an answer."""
-    results = [render_line(page, line) for line in lines]
+    """Return the body of an answer.
+
+    Raises:
+        LimitExceeded: it is larger than ANSWER_BYTES.
+    """
+    pieces = Pieces()
+    pieces.add(b"[")
+    for at, line in enumerate(lines):
+        pieces.add(b"," if at else b"")
+        _add_line(page, line, pieces)
     if page.query.asked.show_summary:
-        results.append(b'{"statsSummary":%s}' % orjson.dumps(summary or {}))
-    return b"[%s]" % b",".join(results)
+        pieces.add(b"," if lines else b"")
+        pieces.add(b'{"statsSummary":%s}' % orjson.dumps(summary or {}))
+    pieces.add(b"]")
+    return pieces.joined()
 
 
-def render_line(page: Page, line: Line) -> bytes:
-    """Return one result."""
+def _add_line(page: Page, line: Line, pieces: Pieces) -> None:
+    """Write one result."""
     asked = page.query.asked
     fields: dict[str, Any] = {"metric": line.metric, "tags": line.tags, "aggregateTags": line.aggregated}
     if asked.show_query:
@@ -114,10 +155,10 @@ def render_line(page: Page, line: Line) -> bytes:
     if asked.annotations:
         fields.update(_annotations(page, line))
     null = line.sub.downsample is not None and line.sub.downsample.fill is Fill.NULL
-    head = orjson.dumps(fields)[:-1]
-    dps = render_points(line.points, asked.ms, asked.arrays, b"null" if null else b'"NaN"')
-    tail = b',"stats":%s' % orjson.dumps(dict(line.stats)) if asked.show_stats else b""
-    return b'%s,"dps":%s%s}' % (head, dps, tail)
+    pieces.add(orjson.dumps(fields)[:-1] + b',"dps":')
+    for piece in point_pieces(line.points, asked.ms, asked.arrays, b"null" if null else b'"NaN"'):
+        pieces.add(piece)
+    pieces.add(b',"stats":%s}' % orjson.dumps(dict(line.stats)) if asked.show_stats else b"}")
 
 
 def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
@@ -201,7 +242,12 @@ def _rate_options(asked: SubQuery) -> dict[str, Any] | None:
 
 
 def render_points(points: Points, ms: bool, arrays: bool, nan: bytes = b'"NaN"') -> bytes:
-    """Return points as an object keyed by time, or as an array of pairs.
+    """Return points as an object keyed by time, or as an array of pairs; see `point_pieces`."""
+    return b"".join(point_pieces(points, ms, arrays, nan))
+
+
+def point_pieces(points: Points, ms: bool, arrays: bool, nan: bytes = b'"NaN"') -> Iterator[bytes]:
+    """Yield points as an object keyed by time, or as an array of pairs, in pieces to be joined.
 
     Args:
         points: LONG and DOUBLE points, ascending.
@@ -209,18 +255,21 @@ def render_points(points: Points, ms: bool, arrays: bool, nan: bytes = b'"NaN"')
         arrays: pairs.
         nan: what NaN is written as.
     """
-    if not len(points):
-        return b"[]" if arrays else b"{}"
     times = points.times_ms if ms else points.times_ms // 1000
-    if not ms and not arrays:
+    if len(times) and not ms and not arrays:
         last = np.append(times[1:] != times[:-1], True)
         if not last.all():
             times, points = times[last], points.take(last)
-    stamps = orjson.dumps(times, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    values = number_texts(points, nan)
-    if arrays:
-        return b"[[" + b"],[".join([b"%s,%s" % pair for pair in zip(stamps, values, strict=True)]) + b"]]"
-    return b'{"' + b',"'.join([b'%s":%s' % pair for pair in zip(stamps, values, strict=True)]) + b"}"
+    yield b"[" if arrays else b"{"
+    for start in range(0, len(times), SLICE_POINTS):
+        # Slices bound the memory of what stands between columns and text.
+        part = slice(start, start + SLICE_POINTS)
+        stamps = long_texts(times[part])
+        pairs = zip(stamps, number_texts(points.take(part), nan), strict=True)
+        if start:
+            yield b","
+        yield b",".join([b"[%s,%s]" % pair for pair in pairs] if arrays else [b'"%s":%s' % pair for pair in pairs])
+    yield b"]" if arrays else b"}"
 
 
 def number_texts(points: Points, nan: bytes = b'"NaN"') -> list[bytes]:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Kind, Points
 from amondawa.model.series import Series
+from amondawa.protocols.opentsdb import render
 from amondawa.protocols.opentsdb.render import common_tags, float_texts, java_double, number_texts, render_points
 
 T = 1_356_998_400_000
@@ -79,6 +81,21 @@ def test_of_points_in_one_second_an_object_keeps_the_last():
 def test_no_points_are_an_empty_object_or_array():
     assert render_points(Points.empty(), ms=False, arrays=False) == b"{}"
     assert render_points(Points.empty(), ms=False, arrays=True) == b"[]"
+
+
+def test_slices_of_points_change_nothing(monkeypatch: pytest.MonkeyPatch):
+    points = Points.longs(T + np.arange(7) * 1000, np.arange(7))
+    whole = [render_points(points, ms=False, arrays=arrays) for arrays in (False, True)]
+    monkeypatch.setattr(render, "SLICE_POINTS", 3)
+    assert [render_points(points, ms=False, arrays=arrays) for arrays in (False, True)] == whole
+
+
+def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(render, "ANSWER_BYTES", 10)
+    pieces = render.Pieces()
+    pieces.add(b"0123456789")
+    with pytest.raises(LimitExceeded, match="larger than the limit of 10 bytes"):
+        pieces.add(b"x")
 
 
 def test_a_tag_that_only_some_members_have_is_common_when_those_agree():
