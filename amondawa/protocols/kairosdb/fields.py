@@ -13,7 +13,7 @@ from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
 from amondawa.errors import BadRequest
 from amondawa.model.timespan import Span, Unit, Zone, find_zone, zone_ids
-from amondawa.protocols.kairosdb.java_numbers import DOUBLE, INTEGER, double_of
+from amondawa.protocols.kairosdb.java_numbers import DOUBLE, double_of, long_of
 from amondawa.protocols.kairosdb.problems import Place, problem
 
 UNITS = tuple(Unit.__members__)
@@ -60,8 +60,9 @@ class LooseNumber(fields.Field[Any]):
         return whole_number(value, self.bits) if self.whole else float(value)
 
     def _of_text(self, text: str) -> int | float:
-        if INTEGER.fullmatch(text):
-            return int(text)
+        number = long_of(text, self.bits)
+        if number is not None:
+            return number
         if not self.whole and DOUBLE.fullmatch(text.strip()):
             return double_of(text)
         raise problem(self._worded("NumberFormatException", bad_number(text)), self.place)

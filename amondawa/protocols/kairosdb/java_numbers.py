@@ -15,7 +15,9 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 DOUBLE = re.compile(r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?)")
 """What Double.parseDouble takes, blanks around it apart."""
 
-_MAX_EXPONENT = 400
+_LONG_DIGITS = 19
+_EXPONENT_DIGITS = 9
+_MAX_EXPONENT = 1000
 
 
 class InternalFailure(Exception):
@@ -46,23 +48,36 @@ def as_long(value: Element) -> int:
     if isinstance(value, list) and len(value) == 1:
         return as_long(value[0])
     text = as_text(value)
-    if INTEGER.fullmatch(text):
-        number = int(text)
-        if isinstance(value, Number):
-            return _wrap(number)
-        if -(2**63) <= number < 2**63:
-            return number
-    elif isinstance(value, Number):
+    if isinstance(value, Number):
         return _wrap(_whole_of(text))
-    raise InternalFailure(f'For input string: "{text}"')
+    number = long_of(text)
+    if number is None:
+        raise InternalFailure(f'For input string: "{text}"')
+    return number
+
+
+def long_of(text: str, bits: int = 63) -> int | None:
+    """Return the integer that a text of digits stands for; None when it is no such text or needs more bits and a sign."""
+    if INTEGER.fullmatch(text) is None:
+        return None
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > _LONG_DIGITS:
+        return None
+    number = -int(digits) if text[0] == "-" else int(digits)
+    return number if -(1 << bits) <= number < 1 << bits else None
 
 
 def _whole_of(text: str) -> int:
-    """Return the whole part of a decimal number; what is far too large to have low bits gives 0."""
-    exact = Decimal(text)
-    if exact and exact.adjusted() > _MAX_EXPONENT:
+    """Return the whole part of a JSON number, exact in its low 64 bits."""
+    mantissa, _, exponent = text.lower().partition("e")
+    if not exponent:
+        # Ten to the 64th power and up has no low bits, so that the last 64 digits decide.
+        digits = mantissa.partition(".")[0].lstrip("-")[-64:]
+        return -int(digits) if text[0] == "-" else int(digits)
+    if len(exponent) > _EXPONENT_DIGITS or len(mantissa) > _MAX_EXPONENT:
         return 0
-    return int(exact)
+    exact = Decimal(text)
+    return 0 if exact and exact.adjusted() > _MAX_EXPONENT else int(exact)
 
 
 def _wrap(number: int) -> int:

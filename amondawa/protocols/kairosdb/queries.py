@@ -18,7 +18,7 @@ from amondawa.model.timespan import UTC_ZONE, Zone, before
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
 from amondawa.protocols.kairosdb.fields import DurationSchema, LooseNumber, ZoneField, text_of, whole_number
 from amondawa.protocols.kairosdb.grouping import GROUPINGS
-from amondawa.protocols.kairosdb.java_numbers import INTEGER, InternalFailure
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure, long_of
 from amondawa.protocols.kairosdb.lenient import Element, JsonSyntaxError, Number, read_document
 from amondawa.protocols.kairosdb.problems import Place, RequestRefused, load, problem
 
@@ -201,10 +201,11 @@ def _parse_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> Me
 
 
 def _limit(value: Any) -> int:
-    if isinstance(value, str) and INTEGER.fullmatch(value):
-        return int(value)
+    number = long_of(value, 31) if isinstance(value, str) else None
+    if number is not None:
+        return number
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return whole_number(value)
+        return whole_number(value, 31)
     raise InternalFailure(f"For input string: {_shown(value)}")
 
 
@@ -274,7 +275,8 @@ def _texts(value: Any, place: str, name: str) -> list[str]:
 def _plain(element: Element) -> Any:
     """Turn the numbers of a lenient document into int and float."""
     if isinstance(element, Number):
-        return int(element) if INTEGER.fullmatch(element) else float(element)
+        number = long_of(element)
+        return float(element) if number is None else number
     if isinstance(element, list):
         return [_plain(one) for one in element]
     if isinstance(element, dict):

@@ -235,8 +235,8 @@ def parse_bulk(body: bytes) -> ParsedWrite | None:
         for metric in document if type(document) is list else (document,):
             header.add(metric)
         return _columns(header, body)
-    except (_Unsure, OverflowError, TypeError):
-        # OverflowError: an integer beyond 64 bits; TypeError: a point that has no length.
+    except (_Unsure, OverflowError, TypeError, ValueError):
+        # OverflowError: an integer beyond 64 bits; TypeError: a point without a length; ValueError: thousands of digits.
         return None
 
 

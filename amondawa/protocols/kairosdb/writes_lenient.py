@@ -14,12 +14,12 @@ import numpy as np
 from amondawa.model.points import Kind
 from amondawa.protocols.kairosdb.java_numbers import (
     DOUBLE,
-    INTEGER,
     InternalFailure,
     as_double,
     as_long,
     as_text,
     double_of,
+    long_of,
 )
 from amondawa.protocols.kairosdb.lenient import (
     Element,
@@ -204,18 +204,15 @@ def _read_long(reader: JsonReader, bits: int = 63) -> int | None:
     if reader.peek() not in (Token.NUMBER, Token.STRING):
         raise reader.fail("a long")
     text = str(reader.scalar())
-    if INTEGER.fullmatch(text):
-        number = int(text)
-    elif DOUBLE.fullmatch(text.strip()):
-        double = double_of(text)
-        if not double.is_integer():
-            raise JsonSyntaxError(f"java.lang.NumberFormatException: Expected a long but was {text}")
-        number = int(double)
-    else:
+    number = long_of(text, bits)
+    if number is not None:
+        return number
+    if DOUBLE.fullmatch(text.strip()) is None:
         raise JsonSyntaxError(f'java.lang.NumberFormatException: For input string: "{text}"')
-    if not -(1 << bits) <= number < 1 << bits:
+    double = double_of(text)
+    if not double.is_integer() or not -(1 << bits) <= double < 1 << bits:
         raise JsonSyntaxError(f"java.lang.NumberFormatException: Expected a long but was {text}")
-    return number
+    return int(double)
 
 
 def _read_tags(reader: JsonReader) -> dict[str, str | None]:

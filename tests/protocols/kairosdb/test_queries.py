@@ -232,6 +232,15 @@ def test_text_behind_a_query_is_refused() -> None:
         read_json(b"{} x")
 
 
+def test_numbers_of_thousands_of_digits_do_no_harm() -> None:
+    many = "9" * 5000
+    assert read_json(f"{{a: {many}}}".encode()) == {"a": float("inf")}
+    assert parsed(query(metric(limit=float(10**300)), end_absolute=10.0**300)).end_ms == MAX_TIME_MS
+    assert refusal(query(metric(), start_absolute=many)) == [
+        f'java.lang.NumberFormatException: For input string: "{many}"'
+    ]
+
+
 @pytest.mark.parametrize("unit", Unit)
 def test_spans_beyond_reason_are_cut_not_overflown(unit: Unit) -> None:
     (piece,) = parsed(aggregated(name="sum", sampling={"value": 2**63, "unit": unit.name})).metrics[0].aggregators

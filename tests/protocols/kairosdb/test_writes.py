@@ -54,6 +54,12 @@ VALUES = [
     ("9223372036854775808", Kind.LONG, -(2**63)),
     ("99999999999999999999", Kind.LONG, 7766279631452241919),
     ("1e999999999", Kind.LONG, 0),
+    ("1e99999999999999999999", Kind.LONG, 0),
+    ("1e-99999999999999999999", Kind.LONG, 0),
+    ("1" * 5000, Kind.LONG, (10**5000 - 1) // 9 % 2**64),
+    ("-" + "1" * 5000, Kind.LONG, -((10**5000 - 1) // 9 % 2**64)),
+    ("9" * 5000 + '.5,"long"', Kind.LONG, -1),
+    ('"' + "0" * 5000 + '7"', Kind.LONG, 7),
     ('"12"', Kind.LONG, 12),
     ('"0042"', Kind.LONG, 42),
     ('"-.5"', Kind.DOUBLE, -0.5),
@@ -232,6 +238,8 @@ FAILURES = [
     ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":[1,2]}', 0),
     ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":"abc","type":"long"}', 0),
     ('{"name":"m","tags":{"h":"a"},"datapoints":[[1,1],["x",1],[2,2]]}', 1),
+    ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":"99999999999999999999"}', 0),
+    ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":"' + "9" * 5000 + '"}', 0),
     ('[{"name":"m","tags":{"h":"a"},"timestamp":1,"value":1},null]', 1),
 ]
 
