@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,17 +26,24 @@ if __name__ == "__main__":
 from bench import verify
 from bench.devops import Devops
 from bench.figures import Figure, fresh_server, report, wait_idle
-from bench.wire import post_batches, post_singles, request_bytes, send_streams
+from bench.wire import Address, post_batches, post_singles, request_bytes, send_streams
 from compat_tests.process import ServerProcess
 
 CONNECTIONS = 4
 Send = Callable[[], object]
+Target = float | None
+OPENTSDB_PATH = "/api/put"
+KAIROSDB_PATH = "/api/v1/datapoints"
 
 
 def telnet_streams(data: Devops, connections: int = CONNECTIONS) -> list[list[bytes]]:
     """Return the put lines of a data set, a list of steps per connection; a connection carries its own hosts."""
     bounds = [data.hosts * n // connections for n in range(connections + 1)]
     return [list(data.telnet(a, b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+WARM = Devops(10, 100, prefix="warm", metrics=tuple(f"warm.{number}" for number in range(10)))
+"""Other series, sent before the clock starts, so that nothing is loaded or compiled within a measurement."""
 
 
 class Measured:
@@ -100,6 +108,7 @@ def telnet_new(scale: float) -> list[Figure]:
     data = Devops(max(100, round(10_000 * min(1.0, scale * 4))), 10)
     streams = telnet_streams(data)
     with fresh_server() as server:
+        send_streams(server.opentsdb, [WARM.telnet()])
         measured = Measured(server, data, lambda: send_streams(server.opentsdb, streams), data.points)
     name = f"telnet, {data.series:,} new series x 10"
     target_s = 8.0 * data.series / 100_000
@@ -110,21 +119,27 @@ def telnet_new(scale: float) -> list[Figure]:
 
 
 def http_batches(
-    name: str, data: Devops, bodies: Iterable[bytes], opentsdb: bool, targets: tuple[float | None, float | None]
+    name: str, bodies: Callable[[Devops], Iterable[bytes]], data: Devops, path: str, targets: tuple[Target, Target]
 ) -> list[Figure]:
     """Measure JSON bodies over a few kept connections."""
-    path = "/api/put" if opentsdb else "/api/v1/datapoints"
-    requests = [request_bytes(path, body) for body in bodies]
+    requests = [request_bytes(path, body) for body in bodies(data)]
     with fresh_server() as server:
-        address = server.opentsdb if opentsdb else server.kairosdb
+        address = address_of(server, path)
+        post_batches(address, [request_bytes(path, body) for body in bodies(WARM)], CONNECTIONS)
         measured = Measured(server, data, lambda: post_batches(address, requests, CONNECTIONS), data.points)
     return [measured.cpu_figure(name, targets[0]), measured.rate_figure(name, targets[1])]
+
+
+def address_of(server: ServerProcess, path: str) -> Address:
+    """Return the port of the dialect that a path belongs to."""
+    return server.opentsdb if path == OPENTSDB_PATH else server.kairosdb
 
 
 def opentsdb_json(scale: float) -> list[Figure]:
     """OpenTSDB's JSON, 1,000 points a body, each of another series."""
     data = Devops(100, max(20, round(2000 * scale)))
-    return http_batches("OpenTSDB JSON, 1,000 points a body", data, data.opentsdb_batches(), True, (1.5, None))
+    name = "OpenTSDB JSON, 1,000 points a body"
+    return http_batches(name, Devops.opentsdb_batches, data, OPENTSDB_PATH, (1.5, None))
 
 
 def kairosdb_json(scale: float) -> list[Figure]:
@@ -133,26 +148,27 @@ def kairosdb_json(scale: float) -> list[Figure]:
     for run, steps, target in ((100, 5000, 800_000.0), (1, 1000, None)):
         data = Devops(100, max(100, round(steps * scale)))
         name = f"KairosDB JSON, 1,000 points a body ({1000 // run} series x {run})"
-        figures += http_batches(name, data, data.kairosdb_batches(1000, run), False, (None, target))
+        bodies = partial(Devops.kairosdb_batches, points_a_series=run)
+        figures += http_batches(name, bodies, data, KAIROSDB_PATH, (None, target))
     return figures
 
 
 def singles(scale: float) -> list[Figure]:
     """One point a request, acknowledged after an fsync, over 64 kept connections."""
-    figures: list[Figure] = []
-    for opentsdb in (False, True):
-        data = Devops(100, max(10, round(40 * scale)))
-        batches = data.opentsdb_batches(1) if opentsdb else data.kairosdb_batches(1, 1)
-        requests = [request_bytes("/api/put" if opentsdb else "/api/v1/datapoints", body) for body in batches]
-        figures += single_figures("OpenTSDB" if opentsdb else "KairosDB", data, requests, opentsdb)
-    return figures
+    data = Devops(100, max(10, round(40 * scale)))
+    return [
+        *single_figures("KairosDB", partial(Devops.kairosdb_batches, batch=1, points_a_series=1), data, KAIROSDB_PATH),
+        *single_figures("OpenTSDB", partial(Devops.opentsdb_batches, batch=1), data, OPENTSDB_PATH),
+    ]
 
 
-def single_figures(dialect: str, data: Devops, requests: Sequence[bytes], opentsdb: bool) -> list[Figure]:
+def single_figures(dialect: str, bodies: Callable[[Devops], Iterable[bytes]], data: Devops, path: str) -> list[Figure]:
     """Measure one-point requests of one dialect."""
+    requests = [request_bytes(path, body) for body in bodies(data)]
     latencies: list[float] = []
     with fresh_server() as server:
-        address = server.opentsdb if opentsdb else server.kairosdb
+        address = address_of(server, path)
+        post_singles(address, [request_bytes(path, body) for body in bodies(WARM)])
         measured = Measured(server, data, lambda: latencies.extend(post_singles(address, requests)), data.points)
     name = f"{dialect}, one point a request, fsynced"
     p50, p99 = np.percentile(np.array(latencies) * 1000, [50, 99])
