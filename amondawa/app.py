@@ -11,8 +11,8 @@ process ends as it is: whatever was acknowledged is in the journal.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import ipaddress
 import os
 import signal
 import sys
@@ -25,6 +25,7 @@ import structlog
 from aiohttp import web
 
 from amondawa.allocator import settle_allocator
+from amondawa.app_access import Access
 from amondawa.app_http import common_application, dialect_application, starting_application
 from amondawa.errors import ConfigError
 from amondawa.gateway import Gateway
@@ -33,6 +34,7 @@ from amondawa.listeners.port_switch import serve_switched
 from amondawa.listeners.telnet import LineServer, serve_lines
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.kairosdb import telnet as kairosdb_telnet
+from amondawa.protocols.line_access import GuardedSession, SessionMaker, Unasked, opentsdb_refusal, silent_refusal
 from amondawa.protocols.opentsdb import telnet as opentsdb_telnet
 from amondawa.settings import Settings, unknown_variables, variable_of
 from amondawa.store.base import BlockStore
@@ -67,15 +69,18 @@ class Process:
         self._gateway: Gateway | None = None
         self._http: dict[str, HttpPort] = {}
         self._telnet: list[LineServer] = []
+        self._tasks = contextlib.AsyncExitStack()
+        self.access = Access(settings, store)
         self._scope: asyncio.Future[Scope | None] = asyncio.get_running_loop().create_future()
 
     async def bind(self) -> None:
         """Listen on every port that is turned on, and answer that the process is starting.
 
         Raises:
-            ConfigError: a port cannot be had; the text names it and its option.
+            ConfigError: a port cannot be had (the text names it and its option), or may not be listened on without keys.
         """
         settings = self.settings
+        await self.access.load()
         if settings.http_port:
             await self._bind("http_port", self._http_port("common").bind)
         if settings.kairosdb_port:
@@ -85,13 +90,14 @@ class Process:
         if settings.kairosdb_telnet_port:
             await self._bind("kairosdb_telnet_port", self._serve_kairosdb_lines)
         for port in self._http.values():
-            await self._show(port, starting_application(self.readiness, self.metrics))
+            await self._show(port, starting_application(self.readiness, self.metrics, self.access.http))
 
     async def start(self) -> None:
         """Read the journal back and hand the ports to the dialects."""
         gateway = await Gateway.start(self.settings, self._store)
         self._gateway = gateway
-        scope = Scope(gateway, self.settings)
+        scope = Scope(self.access.guard(gateway), self.settings)
+        await self._tasks.enter_async_context(self.access.keyring.kept_fresh())
         self.metrics.watch(gateway.statistics)
         for name, port in self._http.items():
             await self._show(port, self._application(name, scope))
@@ -110,6 +116,7 @@ class Process:
             self._scope.set_result(None)
         requests = [port.show(None) for port in self._http.values()]
         await asyncio.gather(*requests, *(server.wait_closed(DRAIN_S) for server in self._telnet))
+        await self._tasks.aclose()
         if self._gateway is not None:
             await self._gateway.stop(max(0.5, deadline - time.monotonic() - 1.0))
         else:
@@ -120,8 +127,8 @@ class Process:
 
     def _application(self, name: str, scope: Scope) -> web.Application:
         if name == "common":
-            return common_application(scope, self.readiness, self.metrics)
-        return dialect_application(name, scope, self.metrics)
+            return common_application(scope, self.readiness, self.metrics, self.access.http)
+        return dialect_application(name, scope, self.metrics, self.access.http)
 
     async def _show(self, port: HttpPort, app: web.Application) -> None:
         await port.show(await make_runner(app, self.settings.http_idle_s))
@@ -138,15 +145,18 @@ class Process:
 
     async def _serve_opentsdb(self, address: str, port: int) -> None:
         http = self._http_port("opentsdb")
-        sessions = self._early_sessions(opentsdb_telnet.session)
+        sessions = self._early_sessions(opentsdb_telnet.session, opentsdb_refusal)
         self._telnet.append(await serve_switched(address, port, http.connect, sessions, **self._line_limits()))
 
     async def _serve_kairosdb_lines(self, address: str, port: int) -> None:
-        sessions = self._early_sessions(kairosdb_telnet.session)
+        sessions = self._early_sessions(kairosdb_telnet.session, silent_refusal)
         self._telnet.append(await serve_lines(address, port, sessions, **self._line_limits()))
 
-    def _early_sessions(self, make: Callable[[Scope], LineSession]) -> Callable[[], EarlySession]:
-        return lambda: EarlySession(self._scope, make)
+    def _early_sessions(self, make: SessionMaker, unasked: Unasked) -> Callable[[], EarlySession]:
+        def guarded(scope: Scope) -> LineSession:
+            return GuardedSession(scope, self.access.lines, make, unasked)
+
+        return lambda: EarlySession(self._scope, guarded)
 
     def _line_limits(self) -> LineOptions:
         settings = self.settings
@@ -202,7 +212,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     Raises:
         ConfigError: a setting cannot be carried out (port in use, unwritable directory …).
     """
-    _check_access(settings)
+    _check_ports(settings)
     settle_allocator()
     for name, nearest in unknown_variables(os.environ).items():
         log.warning("environment variable names no setting", variable=name, nearest=nearest or None)
@@ -232,8 +242,9 @@ async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], Non
         else:
             starting.cancel()
     finally:
-        _end_whatever_happens(settings.stop_s)
+        timer = _end_whatever_happens(settings.stop_s)
         await process.stop()
+        timer.cancel()
     log.info("stopped")
 
 
@@ -244,8 +255,8 @@ def _settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER, 50, 100)
 
 
-def _end_whatever_happens(after_s: float) -> None:
-    """End the process when stopping takes too long: what was acknowledged is durable already."""
+def _end_whatever_happens(after_s: float) -> threading.Timer:
+    """End the process when stopping takes too long: what was acknowledged is durable already. Cancel it when it did not."""
 
     def end() -> None:
         log.warning("stopping took too long, ending as it is; the journal holds what was not flushed", limit_s=after_s)
@@ -255,6 +266,7 @@ def _end_whatever_happens(after_s: float) -> None:
     timer = threading.Timer(after_s, end)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -267,22 +279,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _check_access(settings: Settings) -> None:
-    """Refuse to be reachable from other machines by accident: there are no access keys to ask for."""
+def _check_ports(settings: Settings) -> None:
+    """Refuse to serve nothing."""
     if not any((settings.http_port, settings.kairosdb_port, settings.opentsdb_port, settings.kairosdb_telnet_port)):
         raise ConfigError("every port is turned off (0): there is nothing to serve")
-    if not _is_loopback(settings.bind) and not settings.allow_anonymous:
-        raise ConfigError(
-            f"--bind {settings.bind} is reachable from other machines and there are no access keys: "
-            "add --allow-anonymous DOMAIN:rw to let anyone read and write that domain, or bind to 127.0.0.1"
-        )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def _reason(error: OSError) -> str:

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from amondawa import __version__
+from amondawa.errors import AmondawaError
+from amondawa.protocols.access import OPERATOR_ROUTES, HttpAccess, Refuse, route_of
 from amondawa.protocols.base import Scope
-from amondawa.protocols.http import domain_of
 from amondawa.protocols.kairosdb import routes as kairosdb
 from amondawa.protocols.native import routes as native
 from amondawa.protocols.native import routes_health
@@ -33,7 +33,7 @@ LOOK_S = 0.25
 """how often it is looked whether the client of a long query is still there"""
 
 
-def starting_application(readiness: Readiness, metrics: Metrics) -> web.Application:
+def starting_application(readiness: Readiness, metrics: Metrics, access: HttpAccess) -> web.Application:
     """Return what every HTTP port answers until the gateway is up: alive, not ready, come back."""
 
     async def come_back(_request: web.Request) -> web.Response:
@@ -43,10 +43,22 @@ def starting_application(readiness: Readiness, metrics: Metrics) -> web.Applicat
     app = web.Application()
     routes_health.add_routes(app, readiness.reasons, metrics.render, metrics.content_type)
     app.router.add_route("*", "/{tail:.*}", come_back)
+    app.middlewares.append(_only_guarded(access))
     return app
 
 
-def common_application(scope: Scope, readiness: Readiness, metrics: Metrics) -> web.Application:
+def _only_guarded(access: HttpAccess) -> Middleware:
+    """Return the middleware that guards the metrics while the gateway starts; all else is told to come back anyway."""
+    guard = access.middleware(_operations_refusal)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await (guard(request, handler) if route_of(request) in OPERATOR_ROUTES else handler(request))
+
+    return check
+
+
+def common_application(scope: Scope, readiness: Readiness, metrics: Metrics, access: HttpAccess) -> web.Application:
     """Return the application of the common port: health, metrics and every dialect, also below /domains/{domain}."""
     app = web.Application()
     protocols: dict[web.AbstractRoute, str] = {}
@@ -57,15 +69,35 @@ def common_application(scope: Scope, readiness: Readiness, metrics: Metrics) -> 
         if dialect is not native:  # whose paths name the domain anyway
             dialect.add_routes(app, scope, prefix=DOMAIN_PREFIX)
         _claim(app, protocols, name)
-    app.middlewares.insert(0, _surround(scope, metrics, lambda request: _protocol_of(request, protocols)))
+    _guard(app, metrics, access, lambda request: _protocol_of(request, protocols))
     return app
 
 
-def dialect_application(name: str, scope: Scope, metrics: Metrics) -> web.Application:
+def dialect_application(name: str, scope: Scope, metrics: Metrics, access: HttpAccess) -> web.Application:
     """Return the application of a port that speaks one dialect only."""
     app: web.Application = dict(DIALECTS)[name].application(scope)
-    app.middlewares.insert(0, _surround(scope, metrics, lambda _request: name))
+    _guard(app, metrics, access, lambda _request: name)
     return app
+
+
+def _guard(
+    app: web.Application, metrics: Metrics, access: HttpAccess, protocol_of: Callable[[web.Request], str]
+) -> None:
+    """Put counters and access around all routes."""
+
+    def refuse(request: web.Request, error: AmondawaError) -> web.StreamResponse:
+        return _REFUSALS.get(protocol_of(request), _operations_refusal)(request, error)
+
+    app.middlewares.insert(0, access.middleware(refuse))
+    app.middlewares.insert(0, _surround(metrics, protocol_of))
+
+
+def _operations_refusal(request: web.Request, error: AmondawaError) -> web.StreamResponse:
+    """Refuse in the shape of /health: the native one."""
+    return native.refusal(request, error)
+
+
+_REFUSALS: dict[str, Refuse] = {name: dialect.refusal for name, dialect in DIALECTS}
 
 
 def _claim(app: web.Application, protocols: dict[web.AbstractRoute, str], name: str) -> None:
@@ -78,9 +110,8 @@ def _protocol_of(request: web.Request, protocols: dict[web.AbstractRoute, str]) 
     return protocols.get(request.match_info.route, "none")
 
 
-def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Middleware:
-    """Return the middleware around every request: the anonymous domain's wall, the end of abandoned queries, counters."""
-    allowed = scope.settings.allow_anonymous.rpartition(":")[0]
+def _surround(metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Middleware:
+    """Return the middleware around every request: the end of abandoned queries, counters."""
 
     @web.middleware
     async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,10 +119,7 @@ def _surround(scope: Scope, metrics: Metrics, protocol_of: Callable[[web.Request
         reading = _only_reads(request)
         status = CLIENT_GONE
         try:
-            if allowed not in ("", "*") and domain_of(request, scope) != allowed:
-                response: web.StreamResponse = _forbidden(allowed)
-            else:
-                response = await (_while_its_client_waits(handler, request) if reading else handler(request))
+            response = await (_while_its_client_waits(handler, request) if reading else handler(request))
             status = response.status
             response.headers.setdefault("Server", SERVER)
         except web.HTTPException as answer:
@@ -123,8 +151,3 @@ async def _while_its_client_waits(handler: Handler, request: web.Request) -> web
         return await task
     finally:
         task.cancel()
-
-
-def _forbidden(allowed: str) -> web.Response:
-    text = f"clients without a key may use the domain {allowed} only"
-    return web.Response(status=403, body=orjson.dumps({"errors": [text]}), content_type="application/json")

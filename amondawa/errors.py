@@ -3,6 +3,8 @@
 AmondawaError
 ├── BadRequest          the caller's input is wrong; names field, index and value
 │   └── TooOld          a point older than the history that is kept
+├── Unauthorized        no valid access key came with the request
+├── Forbidden           the access key, or its lack, does not permit what was asked
 ├── NotFound            what was named does not exist
 ├── LimitExceeded       a query budget or a size limit; says which and how to stay inside
 │   └── BodyTooLarge    a request body past the decoded-size limit
@@ -45,6 +47,14 @@ class BadRequest(AmondawaError):
 
 class TooOld(BadRequest):
     """A point older than the history that is kept."""
+
+
+class Unauthorized(AmondawaError):
+    """No valid access key came with the request. The text never tells whether a key exists."""
+
+
+class Forbidden(AmondawaError):
+    """Who asks may not do what was asked."""
 
 
 class NotFound(AmondawaError):

@@ -44,6 +44,19 @@ class Settings:
     """0 = keep for ever"""
     store_history_blocks: int = 0
     """blocks over the history; 0 = blocks of 30 days"""
+    retention: str = ""
+    """`GLOB=SECONDS`, separated by commas: metrics whose points are kept for less than the history; the first that matches"""
+    tp_write_datapoints: int = 0
+    tp_read_datapoints: int = 0
+    tp_write_index_key: int = 0
+    tp_read_index_key: int = 0
+    """units a second that tables of DynamoDB are given; 0 = on demand"""
+    mx_create_next_min: int = 60
+    mx_create_next_pct: float = 10.0
+    """the next block is made this many minutes, and this share of a block, ahead of its time (the earlier of both)"""
+    mx_turndown_min: int = 60
+    mx_turndown_pct: float = 10.0
+    """a block is turned down this many minutes, and this share of its length, after its end (the later of both)"""
 
     # writes
     body_limit_bytes: int = 64 * 1024 * 1024
@@ -57,6 +70,11 @@ class Settings:
 
     # reads
     cache_datapoints_bytes: int = 96 * 1024 * 1024
+    cache_datapoints_rows: int = 1_000_000
+    cache_query_index_key: int = 100_000
+    """metrics in blocks whose index is kept in memory for queries"""
+    cache_write_index_key: int = 64_000_000
+    """index entries kept in memory, so that they are not written twice"""
     query_points: int = 50_000_000
     query_series: int = 2_000_000
     query_seconds: float = 120.0
@@ -108,9 +126,17 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "kairosdb_telnet_port": _PORT,
     "mt_readers": (1, 1_024),
     "mt_writers": (1, 1_024),
-    "store_column_height_s": (3_600, 2_073_600),  # offsets in a row are signed 32-bit milliseconds
+    "store_column_height_s": (60, 2_073_600),  # offsets in a row are signed 32-bit milliseconds
     "store_history_s": (0, 2**40),
     "store_history_blocks": (0, 10_000),
+    "tp_write_datapoints": (0, 10_000_000),
+    "tp_read_datapoints": (0, 10_000_000),
+    "tp_write_index_key": (0, 10_000_000),
+    "tp_read_index_key": (0, 10_000_000),
+    "mx_create_next_min": (0, 525_600),
+    "mx_create_next_pct": (0.0, 100.0),
+    "mx_turndown_min": (0, 525_600),
+    "mx_turndown_pct": (0.0, 1_000.0),
     "body_limit_bytes": (1_024, 4_096 * _MIB),
     "line_limit_bytes": (1_024, 1_024 * _MIB),
     "write_delay_ms": (0, 10_000),
@@ -118,6 +144,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "flush_age_s": (1, 86_400 * 365),
     "text_limit_bytes": (1, 256 * 1024),  # a text must fit an item of the store
     "cache_datapoints_bytes": (0, 2**50),
+    "cache_datapoints_rows": (0, 2**40),
+    "cache_query_index_key": (1, 2**40),
+    "cache_write_index_key": (1, 2**40),
     "query_points": (1, 2**60),
     "query_series": (1, 2**60),
     "query_seconds": (0.001, 86_400.0),
@@ -130,6 +159,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """Inclusive limits of every number."""
 
+SECRET_VARIABLES = frozenset({"AMDW_MASTER_KEY"})
+"""Variables that are read where they are needed, so that no list of settings can show them."""
+
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 
@@ -139,13 +171,20 @@ def variable_of(name: str) -> str:
     return _SHORT_VARIABLES.get(name, PREFIX + name.upper())
 
 
-def read_settings(options: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
-    """Make settings from options (by field name; None = not given) and environment variables.
+def read_settings(
+    options: Mapping[str, object], environment: Mapping[str, str], stored: Mapping[str, object] | None = None
+) -> Settings:
+    """Make settings from options (by field name; None = not given), environment variables and stored values.
+
+    Args:
+        options: values of the command line, by field name.
+        environment: all environment variables.
+        stored: values of the stored configuration, by field name, checked already (see `store.configuration`).
 
     Raises:
         ConfigError: a value is of the wrong kind or out of its range; the text names the option or variable.
     """
-    values: dict[str, object] = {}
+    values: dict[str, object] = dict(stored or {})
     for field in fields(Settings):
         given = options.get(field.name)
         text = environment.get(variable_of(field.name), "")
@@ -160,7 +199,7 @@ def read_settings(options: Mapping[str, object], environment: Mapping[str, str])
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the AMDW_ variables that no setting reads, each with the nearest name that one does ('' = none near)."""
     known = [variable_of(field.name) for field in fields(Settings)]
-    strangers = [name for name in environment if name.startswith(PREFIX) and name not in known]
+    strangers = [name for name in environment if name.startswith(PREFIX) and name not in {*known, *SECRET_VARIABLES}]
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
 
 
@@ -205,6 +244,13 @@ def _boolean(source: str, value: object) -> bool:
     if text not in _YES | _NO:
         raise ConfigError(f"{source} must be true or false, not {value!r}")
     return text in _YES
+
+
+def _check_retention(source: str, value: str) -> None:
+    for entry in filter(None, value.split(",")):
+        pattern, equals, seconds = entry.strip().rpartition("=")
+        if not (pattern and equals and seconds.isascii() and seconds.isdigit() and 0 < int(seconds) < 2**40):
+            raise ConfigError(f"{source} must list PATTERN=SECONDS pairs, not {entry.strip()!r}")
 
 
 def _check_given(source: str, value: str) -> None:
@@ -255,6 +301,7 @@ _CHECKS = {
     "table_space": _check_table_space,
     "dynamodb_endpoint": _check_endpoint,
     "gateway_id": _check_gateway_id,
+    "retention": _check_retention,
     "opentsdb_histograms": _check_histograms,
     "opentsdb_rollups": _check_rollups,
     "allow_anonymous": _check_anonymous,

@@ -181,14 +181,14 @@ async def test_every_dialect_writes_and_reads_the_same_points():
     ],
 )
 async def test_the_common_port_speaks_every_dialect_and_kairosdb_wins(method: str, path: str, mark: str):
-    async with serving() as running:
+    async with serving(allow_anonymous="*:rw") as running:
         status, answer = await running.ask("http_port", method, path)
         assert status == 200
         assert mark in json.dumps(answer)
 
 
 async def test_a_domain_of_the_path_or_the_header_is_a_wall():
-    async with serving() as running:
+    async with serving(allow_anonymous="*:rw") as running:
         point = {"metric": "inside", "timestamp": 1356998400, "value": 2, "tags": {"host": "a"}}
         assert (await running.ask("http_port", "POST", "/domains/d/api/put", point))[0] == 204
         for path, headers, names in (

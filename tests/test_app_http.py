@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 
+from amondawa.app_access import Access
 from amondawa.app_http import common_application
 from amondawa.listeners.http import HttpPort, make_runner
 from amondawa.model.points import WriteBatch
 from amondawa.model.query import Query
 from amondawa.protocols.base import Scope
 from amondawa.settings import Settings
+from amondawa.store.memory import MemoryStore
 from amondawa.telemetry import Metrics, Readiness
 from tests.naive import NaiveGateway
 
@@ -50,7 +52,9 @@ async def test_a_client_that_goes_away_ends_its_query_and_not_its_write(path: st
     metrics = Metrics()
     port = HttpPort()
     server = await asyncio.get_running_loop().create_server(port.connect, "127.0.0.1", 0)
-    app = common_application(Scope(gateway, Settings()), Readiness(), metrics)
+    settings = Settings(allow_anonymous="*:rw", store="memory")
+    access = Access(settings, MemoryStore())
+    app = common_application(Scope(access.guard(gateway), settings), Readiness(), metrics, access.http)
     await port.show(await make_runner(app, 5.0))
     try:
         host, number = server.sockets[0].getsockname()[:2]

@@ -43,7 +43,7 @@ _layer("cli", *BELOW)
 _layer("__main__", "cli")
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "aiohttp": ("protocols/*/routes*.py", "protocols/http.py", "listeners/*.py", "app*.py"),
+    "aiohttp": ("protocols/*/routes*.py", "protocols/http.py", "protocols/access.py", "listeners/*.py", "app*.py"),
     "marshmallow": ("protocols/*.py",),
     "pandas": ("aggregate/*.py",),
     "boto3": ("store/dynamodb/*.py",),

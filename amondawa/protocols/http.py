@@ -10,6 +10,7 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
+from amondawa.auth.caller import current_caller
 from amondawa.errors import AmondawaError, BadRequest, BodyTooLarge, Cancelled, Unavailable
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
         BadRequest: nothing came for STALLED_S.
         Cancelled: the client went away.
     """
+    caller = current_caller()
+    if caller is not None and caller.body is not None:  # read before, to check its signature
+        if len(caller.body) > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+        return caller.body
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise BodyTooLarge(limit_bytes)
@@ -103,7 +109,10 @@ def _unpack_member(data: bytes, out: bytearray, limit_bytes: int) -> bytes:
 
 
 def domain_of(request: web.Request, scope: Scope) -> str:
-    """Return the domain a request works on: its path's, else its header's, else the default one."""
+    """Return the domain a request works on: as `protocols.access` decided, else its path's, header's, or the default one."""
+    caller = current_caller()
+    if caller is not None:
+        return caller.domain
     return request.match_info.get("domain") or request.headers.get(DOMAIN_HEADER) or scope.settings.default_domain
 
 

@@ -53,6 +53,8 @@ class BlockStore(ABC):
     """Tables of items, plus this gateway's journal."""
 
     name: str
+    bills_writes: bool = False
+    """Whether each kilobyte written costs money, so that stored chunks should not be written anew to be merged."""
 
     @abstractmethod
     def open(self) -> None:
@@ -75,6 +77,9 @@ class BlockStore(ABC):
     @abstractmethod
     def tables(self) -> list[str]:
         """Return the names of all tables, sorted."""
+
+    def refresh(self) -> None:  # noqa: B027 - nothing to do is a right answer
+        """Notice tables that another process created or deleted since they were last looked at."""
 
     @abstractmethod
     def set_capacity(self, table: str, capacity: Capacity) -> None:

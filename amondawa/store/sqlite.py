@@ -42,12 +42,15 @@ class SqliteStore(BlockStore):
 
     Args:
         directory: created when missing, with its parents.
+        tables_only: open just the tables that belong to no block, beside the process that has the directory. SQLite keeps
+            these sound among processes; `refresh` shows one the tables that another created or deleted.
     """
 
     name = "sqlite"
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], tables_only: bool = False) -> None:
         self._directory = Path(directory)
+        self._tables_only = tables_only
         self._pool = ConnectionPool()
         self._catalog = threading.Lock()
         self._files: dict[Path, DatabaseFile] = {}
@@ -60,19 +63,26 @@ class SqliteStore(BlockStore):
         """Return the store in the settings' data directory, not opened yet."""
         return cls(settings.data)
 
+    @classmethod
+    def tables_of_settings(cls, settings: Settings) -> SqliteStore:
+        """Return the same for the tables outside of blocks only, beside a running gateway."""
+        return cls(settings.data, tables_only=True)
+
     # open and close ---------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """See BlockStore; ConfigError also when another process, or this one, has the directory open."""
         try:
             (self._directory / "blocks").mkdir(parents=True, exist_ok=True)
-            self._lock_directory()
+            if not self._tables_only:
+                self._lock_directory()
             sync_directory(self._directory)
         except OSError as error:
             raise ConfigError(f"the data directory {self._directory} cannot be used: {error}") from error
         try:
             self._find_tables()
-            self._segments.open()
+            if not self._tables_only:
+                self._segments.open()
         except BaseException:
             self.close()
             raise
@@ -106,8 +116,8 @@ class SqliteStore(BlockStore):
 
     def _find_tables(self) -> None:
         """Read the catalogs of all files; a block's file without tables is what a crash left of a drop."""
-        paths = [self._directory / f"{_META}{_SUFFIX}", *sorted((self._directory / "blocks").glob(f"*{_SUFFIX}"))]
-        for path in paths:
+        blocks = () if self._tables_only else sorted((self._directory / "blocks").glob(f"*{_SUFFIX}"))
+        for path in (self._directory / f"{_META}{_SUFFIX}", *blocks):
             file = self._file(path)
             with file.read() as connection:
                 rows = connection.execute("SELECT name, id FROM tables").fetchall()
@@ -115,6 +125,15 @@ class SqliteStore(BlockStore):
                 self._tables[name] = _Place(file, number, ItemTable(number))
             if not rows and path.stem != _META:
                 self._forget(file)
+
+    def refresh(self) -> None:
+        """See BlockStore: read the catalog of the file that other processes may open too."""
+        with self._catalog:
+            file = self._file(self._directory / f"{_META}{_SUFFIX}")
+            with file.read() as connection:
+                rows = connection.execute("SELECT name, id FROM tables").fetchall()
+            kept = {name: place for name, place in self._tables.items() if place.file is not file}
+            self._tables = kept | {name: _Place(file, number, ItemTable(number)) for name, number in rows}
 
     # tables -----------------------------------------------------------------------------------------------------------
 
@@ -125,6 +144,10 @@ class SqliteStore(BlockStore):
                 return
             file = self._file(self._path_of(table))
             with file.write() as connection:
+                known = connection.execute("SELECT id FROM tables WHERE name = ?", (table,)).fetchone()
+                if known is not None:  # another process was first
+                    self._tables[table] = _Place(file, known[0], ItemTable(known[0]))
+                    return
                 number = connection.execute(
                     "INSERT INTO tables (name, read_units, write_units) VALUES (?, ?, ?)",
                     (table, capacity.read_units, capacity.write_units),
@@ -176,6 +199,8 @@ class SqliteStore(BlockStore):
     def _path_of(self, table: str) -> Path:
         for prefix in _BLOCK_TABLES:
             if table.startswith(prefix) and len(table) > len(prefix):
+                if self._tables_only:
+                    raise ValueError(f"{table} belongs to a block, and only the other tables are open")
                 return self._directory / "blocks" / f"{table.removeprefix(prefix)}{_SUFFIX}"
         return self._directory / f"{_META}{_SUFFIX}"
 

@@ -14,8 +14,10 @@ from amondawa.errors import (
     BadRequest,
     BodyTooLarge,
     Cancelled,
+    Forbidden,
     LimitExceeded,
     NotFound,
+    Unauthorized,
     Unavailable,
 )
 from amondawa.protocols.http import retry_after
@@ -28,6 +30,8 @@ Address = dict[str, Any]
 log = structlog.get_logger("amondawa.native")
 
 _STATUS: tuple[tuple[type[AmondawaError], int], ...] = (
+    (Unauthorized, 401),
+    (Forbidden, 403),
     (BodyTooLarge, 413),
     (LimitExceeded, 422),
     (BadRequest, 400),

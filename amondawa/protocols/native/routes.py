@@ -80,10 +80,15 @@ def _with_errors(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except AmondawaError as error:
-            status, body, headers = answer(error)
-            return web.Response(status=status, body=body, headers=headers, content_type="application/json")
+            return refusal(request, error)
 
     return handle
+
+
+def refusal(request: web.Request, error: AmondawaError) -> web.Response:
+    """Return the answer for an error."""
+    status, body, headers = answer(error)
+    return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
 
 class NativeApi:

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import orjson
 
-from amondawa.errors import AmondawaError, BadRequest, BodyTooLarge, Cancelled, LimitExceeded, NotFound, Unavailable
+from amondawa.errors import (
+    AmondawaError,
+    BadRequest,
+    BodyTooLarge,
+    Cancelled,
+    Forbidden,
+    LimitExceeded,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from amondawa.protocols.http import retry_after
 
 REASON_CHARS = 200
@@ -89,6 +99,8 @@ def bad_json() -> TsdbError:
 
 
 _STATUS: tuple[tuple[type[AmondawaError], int], ...] = (
+    (Unauthorized, 401),
+    (Forbidden, 403),
     (BodyTooLarge, 413),
     (LimitExceeded, 413),
     (Cancelled, 400),

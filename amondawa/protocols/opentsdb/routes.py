@@ -88,12 +88,24 @@ def _translated(call: Call, error: AmondawaError) -> TsdbError:
 
 def error_answer(call: Call, error: TsdbError) -> Answer:
     """Render an error: JSON below /api, a page (or `{"err"}` for the parameter `json`) elsewhere."""
+    return _error_answer(call.path, call.params, error)
+
+
+def _error_answer(path: str, params: Params, error: TsdbError) -> Answer:
     reason = reason_phrase(error.message) if error.status >= 400 else ""
-    if call.path.split("/", 1)[0] == "api" or error.status < 400:
+    if path.split("/", 1)[0] == "api" or error.status < 400:
         body = error_body(error.status, error.message, error.details)
         return Answer(body, error.status, JSON_TYPE, error.headers, reason)
-    page = pages.error_page(error, as_json="json" in call.params)
+    page = pages.error_page(error, as_json="json" in params)
     return Answer(page.body, error.status, page.content_type, error.headers, reason)
+
+
+def refusal(request: web.Request, error: AmondawaError) -> web.Response:
+    """Return the answer to a request that may not come in."""
+    path, _, query_string = request.raw_path.partition("?")
+    answer = _error_answer(_relative(request, path), Params(query_string), translate(error))
+    headers = {**answer.headers, "Content-Type": answer.content_type}
+    return web.Response(body=answer.body, status=answer.status, reason=answer.reason or None, headers=headers)
 
 
 def _call_of(request: web.Request, scope: Scope) -> Call:

@@ -154,7 +154,7 @@ class OpenTsdbDialect:
         return commands.CACHES_DROPPED.encode()
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=256)
 def _shared(scope: Scope) -> tuple[LineReader, Budget]:
     """Return what all connections of a scope share."""
     return LineReader(OpenTsdbDialect(scope)), Budget()

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
+from amondawa.auth.caller import acting_as_gateway
 from amondawa.model.query import Selection
 from amondawa.model.series import Series, Tags
 from amondawa.protocols.base import Scope
@@ -298,10 +299,15 @@ class Uids:
     async def _append(self, entries: list[Entry]) -> None:
         for document in render_log(entries, DOCUMENT_BYTES):
             self._sequence += 1
-            await self._gateway.put_document(self.domain, COLLECTION, f"{self._sequence:012d}", document)
+            with acting_as_gateway():  # ids are given to names that are only read, too
+                await self._gateway.put_document(self.domain, COLLECTION, f"{self._sequence:012d}", document)
 
     async def load(self) -> None:
         """Read the log; called once, before anything else."""
+        with acting_as_gateway():
+            await self._load()
+
+    async def _load(self) -> None:
         documents = await self._gateway.list_documents(self.domain, COLLECTION)
         for key, value in documents:
             self._sequence = max(self._sequence, int(key))

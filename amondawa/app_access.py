@@ -1,0 +1,58 @@
+"""What a process needs to decide who may come in, put together: keys, signatures, doors for HTTP and lines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from amondawa.auth.credentials import CredentialTable
+from amondawa.auth.keyring import Keyring
+from amondawa.auth.master_key import VARIABLE, master_keys
+from amondawa.auth.replay import AppliedSignatures
+from amondawa.errors import ConfigError
+from amondawa.gateway import GatewayDoor
+from amondawa.protocols.access import HttpAccess, anonymous_domain, is_loopback
+from amondawa.protocols.guarded import GuardedGateway
+from amondawa.protocols.line_access import LineAccess
+from amondawa.settings import Settings
+from amondawa.store.base import BlockStore
+
+
+class Access:
+    """Access to one process.
+
+    Args:
+        settings: everything.
+        store: holds the access keys; open.
+
+    Raises:
+        ConfigError: AMDW_MASTER_KEY or the key file cannot be used.
+    """
+
+    def __init__(self, settings: Settings, store: BlockStore) -> None:
+        self._settings = settings
+        self.table = CredentialTable(store, master_keys(settings, os.environ.get(VARIABLE, "")))
+        self.keyring = Keyring(self.table)
+        self._applied = AppliedSignatures()
+        self.http = HttpAccess(settings, self.keyring, self._applied)
+        self.lines = LineAccess(settings, self.keyring)
+
+    async def load(self) -> None:
+        """Read the keys and see that nobody is let in by accident.
+
+        Raises:
+            ConfigError: reachable from other machines without keys; or keys that cannot be decrypted.
+        """
+        await asyncio.to_thread(self.keyring.load)
+        settings = self._settings
+        if self.keyring.protected or is_loopback(settings.bind) or anonymous_domain(settings) is not None:
+            return
+        raise ConfigError(
+            f"--bind {settings.bind} is reachable from other machines and there are no access keys: make one with "
+            "`bin/ac add --permission DOMAIN:rw`, or add --allow-anonymous DOMAIN:rw to let anyone read and write that "
+            "domain, or bind to 127.0.0.1"
+        )
+
+    def guard(self, gateway: GatewayDoor) -> GuardedGateway:
+        """Return the gateway's door as protocols get it."""
+        return GuardedGateway(gateway, self._applied)

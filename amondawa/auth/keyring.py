@@ -1,0 +1,116 @@
+"""The access keys as a running gateway knows them: all in memory, read again every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from amondawa.auth.credentials import Credential, CredentialTable
+from amondawa.auth.permissions import Permissions
+from amondawa.errors import AmondawaError, ConfigError, Corrupt
+
+REFRESH_S = 5.0
+"""how often the store is asked; a change reaches every gateway within 30 s"""
+
+_NOBODY_SECRET = b"the secret of no key: whoever names an unknown key is compared with it all the same"
+
+log = structlog.get_logger("amondawa.access")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenKey:
+    """An access key that can be compared with."""
+
+    key: str
+    secret: bytes = field(repr=False)
+    permissions: Permissions
+    active: bool
+
+    def matches(self, secret: bytes) -> bool:
+        """Say whether a secret is the key's and the key may be used; as slow for a wrong one as for a right one."""
+        same = hmac.compare_digest(hashlib.sha256(secret).digest(), hashlib.sha256(self.secret).digest())
+        return same and self.active
+
+
+NOBODY = OpenKey("", _NOBODY_SECRET, Permissions({}), active=False)
+"""stands in for a key that does not exist, so that it takes as long as one that does"""
+
+
+class Keyring:
+    """The access keys of a store.
+
+    Args:
+        table: where they are kept.
+    """
+
+    def __init__(self, table: CredentialTable) -> None:
+        self._table = table
+        self._keys: Mapping[str, OpenKey] = {}
+        self._known: dict[bytes, OpenKey] = {}
+        self.version = 0
+        """changes whenever a key did: what was decided before must be decided again"""
+
+    @property
+    def protected(self) -> bool:
+        """Whether there is any key at all, active or not: from the first one on everybody needs one."""
+        return bool(self._keys)
+
+    def find(self, key: str) -> OpenKey:
+        """Return a key; NOBODY when it is unknown."""
+        return self._keys.get(key, NOBODY)
+
+    def load(self) -> None:
+        """Read all keys.
+
+        Raises:
+            ConfigError: there are keys, and the master key is missing or another one.
+            StoreError: the store cannot be read.
+        """
+        found = self._table.list()
+        known: dict[bytes, OpenKey] = {}
+        for credential in found:
+            known[_mark(credential)] = self._known.get(_mark(credential)) or self._opened(credential)
+        if known.keys() != self._known.keys():
+            self.version += 1
+        self._known = known
+        self._keys = {one.key: one for one in known.values()}
+
+    def _opened(self, credential: Credential) -> OpenKey:
+        """Decrypt a key; one that does not decrypt counts as there, but nobody can use it."""
+        try:
+            secret = self._table.secret_of(credential)
+        except Corrupt as error:
+            log.error("an access key cannot be used", key=credential.key, problem=str(error))
+            return OpenKey(credential.key, _NOBODY_SECRET, credential.permissions, active=False)
+        return OpenKey(credential.key, secret, credential.permissions, credential.active)
+
+    @contextlib.asynccontextmanager
+    async def kept_fresh(self) -> AsyncIterator[None]:
+        """Read the keys again and again while inside."""
+        task = asyncio.create_task(self._refresh(), name="access keys")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await asyncio.to_thread(self.load)
+            except (AmondawaError, ConfigError) as error:
+                log.error("access keys cannot be read; those known so far stay in force", problem=str(error))
+
+
+def _mark(credential: Credential) -> bytes:
+    """Return what is the same as long as a key is."""
+    item = credential.item()
+    return item.range + b"\0" + item.value

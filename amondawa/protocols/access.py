@@ -1,0 +1,312 @@
+"""Access over HTTP, for every dialect: whose request it is, on which domain it works, and whether it may.
+
+One middleware stands around all routes. What it lets through runs as its caller (`auth.caller`), so that the guarded door
+(`protocols.guarded`) refuses whatever the route alone does not tell. A route that is not named here needs a key:
+reading needs the right to read, everything else the right to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from amondawa.auth.caller import Caller, acting_for
+from amondawa.auth.keyring import Keyring, OpenKey
+from amondawa.auth.permissions import ANY_DOMAIN, Permissions, Right, check_domain
+from amondawa.auth.replay import AppliedSignatures
+from amondawa.auth.signing import ALGORITHM, Claim, Request, is_right, read_claim
+from amondawa.errors import AmondawaError, BadRequest, Forbidden, Unauthorized
+from amondawa.protocols.http import DOMAIN_HEADER, read_body
+from amondawa.settings import Settings
+
+Refuse = Callable[[web.Request, AmondawaError], web.StreamResponse]
+"""words a refusal in the shape of the protocol that a request speaks"""
+
+CHALLENGE = 'Basic realm="amondawa", charset="UTF-8"'
+_DOMAIN_PREFIX = "/domains/{domain}"
+_THREAD_BYTES = 1 << 20
+
+OPEN_ROUTES = frozenset(
+    {
+        "/health/live",
+        "/health/ready",
+        "/api/v1/health/check{slash}",
+        "/api/v1/health/status{slash}",
+        "/api/v1/version{slash}",
+        "/api{version}/version{tail}",
+        "/version{tail}",
+    }
+)
+"""health and version: what anybody may ask, with or without a domain in front"""
+OPERATOR_ROUTES = frozenset({"/metrics"})
+"""what tells of all domains: for keys that may read them all"""
+READING_POSTS = (
+    "/datapoints/query{slash}",
+    "/datapoints/query/tags{slash}",
+    "/datapoints/query/indextags{slash}",
+    "/query{tail}",
+    "/query/exp{tail}",
+    "/query/gexp{tail}",
+    "/query/last{tail}",
+    "/suggest{tail}",
+    "/search{tail}",
+    "/aggregators{tail}",
+    "/config{tail}",
+    "/stats{tail}",
+    "/dropcaches{tail}",
+)
+"""how the routes end whose POST changes nothing by itself"""
+EITHER_POSTS = ("/{domain}/datapoints{slash}",)
+"""routes whose body decides: the guarded door looks at what is done"""
+WRITING_GETS = ("/admin/killquery/{hash}{slash}", "/rollups/backfill/{id}{slash}")
+"""routes that change something whatever the method is"""
+_UID_ROUTE = "/api{version}/uid{tail}"
+_WRITING_UID_TAILS = ("/assign", "/rename")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a request comes from.
+
+    Attributes:
+        permissions: what it may do.
+        key: access key; empty = none was needed.
+        claim, body: of a signed request.
+        operator: whether it may see what concerns all domains.
+    """
+
+    permissions: Permissions
+    key: str = ""
+    claim: Claim | None = None
+    body: bytes | None = field(default=None, repr=False)
+    operator: bool = False
+
+
+class HttpAccess:
+    """Decides about requests.
+
+    Args:
+        settings: region, default domain, what is allowed without keys.
+        keyring: the access keys.
+        applied: signed writes that are not to be applied again.
+        now_s: the clock that signatures are judged by.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keyring: Keyring,
+        applied: AppliedSignatures,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._applied = applied
+        self._now_s = now_s
+        self._anonymous = anonymous_domain(settings)
+        self._all_are_local = is_loopback(settings.bind)
+
+    def middleware(self, refuse: Refuse) -> Middleware:
+        """Return what stands around every request of an application."""
+
+        @web.middleware
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if is_open(request):
+                return await handler(request)
+            try:
+                caller = await self._admit(request)
+            except AmondawaError as error:
+                return _challenged(refuse(request, error), error)
+            try:
+                with acting_for(caller):
+                    return await handler(request)
+            finally:
+                self._applied.end(caller, self._now_s())
+
+        return check
+
+    async def _admit(self, request: web.Request) -> Caller:
+        """Return the caller of a request that may come in.
+
+        Raises:
+            Unauthorized: it needs a key and brought none that is good.
+            Forbidden: its key does not permit it.
+            BadRequest, BodyTooLarge, Cancelled: it cannot be read.
+        """
+        identity = await self._identify(request)
+        domain = self._domain(request, identity.permissions)
+        rights = identity.permissions.of(domain)
+        who = "access key" if identity.key else "a client without a key"
+        if not rights:
+            raise Forbidden(f"{who} has no permission in domain {domain}")
+        signature = None if identity.claim is None else bytes.fromhex(identity.claim.signature)
+        signed_s = 0 if identity.claim is None else identity.claim.signed_s
+        caller = Caller(domain, rights, identity.key, identity.operator, signature, signed_s, identity.body)
+        if route_of(request) in OPERATOR_ROUTES and not caller.operator:
+            raise Forbidden(f"this needs a key with permission {ANY_DOMAIN}:r")
+        needed = needed_right(request)
+        if needed:
+            caller.require(needed, domain)
+        return caller
+
+    async def _identify(self, request: web.Request) -> Identity:
+        if not self._keyring.protected:
+            return self._stranger(request)
+        given = request.headers.getall("Authorization", [])
+        if len(given) > 1:
+            raise Unauthorized("the request has more than one Authorization header")
+        scheme, _, rest = (given[0] if given else "").strip().partition(" ")
+        if scheme == ALGORITHM:
+            return await self._signed(request)
+        if scheme.lower() in ("basic", "bearer"):
+            key, secret = _basic(rest) if scheme.lower() == "basic" else _pair(rest.strip())
+            found = self._keyring.find(key)
+            if not found.matches(secret):
+                raise Unauthorized("the access key or its secret is not valid")
+            return _identity(found)
+        if _may_ask_for_cors(request):
+            return Identity(Permissions({ANY_DOMAIN: Right.READ}))
+        raise Unauthorized(
+            "this gateway needs an access key: sign the request, or send it as Basic or Bearer KEY:SECRET"
+        )
+
+    def _stranger(self, request: web.Request) -> Identity:
+        """Return what clients may do while there are no keys."""
+        if self._anonymous is not None:
+            return Identity(Permissions({self._anonymous: Right.BOTH}), operator=True)
+        if self._all_are_local or is_loopback(request.remote or ""):
+            return Identity(Permissions({self._settings.default_domain: Right.BOTH}), operator=True)
+        raise Unauthorized("this gateway has no access keys yet, and clients of other machines need one")
+
+    async def _signed(self, request: web.Request) -> Identity:
+        """Check a signature: all that needs no body first, so that nobody can make the gateway read for nothing."""
+        signed = _request(request)
+        claim = read_claim(signed, self._settings.region, self._now_s())
+        key = self._keyring.find(claim.key)
+        if claim.body_hash and not self._is_right(claim, signed, claim.body_hash, key):
+            raise _wrong_signature()
+        body = await read_body(request, self._settings.body_limit_bytes)
+        if len(body) < _THREAD_BYTES:
+            body_hash = hashlib.sha256(body).hexdigest()
+        else:
+            body_hash = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
+        if claim.body_hash:
+            if body_hash != claim.body_hash:
+                raise Unauthorized("the body is not the one that was signed")
+        elif not self._is_right(claim, signed, body_hash, key):
+            raise _wrong_signature()
+        return _identity(key, claim, body)
+
+    @staticmethod
+    def _is_right(claim: Claim, signed: Request, body_hash: str, key: OpenKey) -> bool:
+        right = is_right(claim, signed, body_hash, key.secret)
+        return right and key.active
+
+    def _domain(self, request: web.Request, permissions: Permissions) -> str:
+        """Return the domain of a request: its path's, else its header's, else the key's only one, else the default one."""
+        named = request.headers.getall(DOMAIN_HEADER, [])
+        if len(named) > 1:
+            raise BadRequest(f"the request has more than one header {DOMAIN_HEADER}", field="domain")
+        domain = request.match_info.get("domain") or (named[0] if named else "")
+        return check_domain(domain or permissions.only_domain or self._settings.default_domain)
+
+
+def _identity(key: OpenKey, claim: Claim | None = None, body: bytes | None = None) -> Identity:
+    return Identity(key.permissions, key.key, claim, body, Right.READ in key.permissions.everywhere)
+
+
+def _wrong_signature() -> Unauthorized:
+    return Unauthorized("the access key or the signature is not valid")
+
+
+def _request(request: web.Request) -> Request:
+    """Return what of a request is signed, as it came."""
+    path, _, query = request.raw_path.partition("?")
+    headers = [(n.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for n, v in request.raw_headers]
+    return Request(request.method, path, query, headers)
+
+
+def _basic(text: str) -> tuple[str, bytes]:
+    try:
+        return _pair(base64.b64decode(text.strip(), validate=True).decode())
+    except (binascii.Error, ValueError) as error:
+        raise Unauthorized("the Authorization header is not well formed") from error
+
+
+def _pair(text: str) -> tuple[str, bytes]:
+    key, colon, secret = text.partition(":")
+    if not colon:
+        raise Unauthorized("the Authorization header does not hold KEY:SECRET")
+    return key, secret.encode("utf-8", "surrogateescape")
+
+
+def _may_ask_for_cors(request: web.Request) -> bool:
+    """Say whether it is a browser's preflight, which never carries a key and is told nothing of any domain."""
+    return request.method == "OPTIONS" and {"Origin", "Access-Control-Request-Method"} <= {*request.headers}
+
+
+def _challenged(response: web.StreamResponse, error: AmondawaError) -> web.StreamResponse:
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
+# routes ---------------------------------------------------------------------------------------------------------------
+
+
+def route_of(request: web.Request) -> str:
+    """Return the pattern of the route that a request was matched with, without a domain in front; empty = none."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical.removeprefix(_DOMAIN_PREFIX)
+
+
+def is_open(request: web.Request) -> bool:
+    """Say whether anybody may ask this."""
+    return route_of(request) in OPEN_ROUTES and request.method in ("GET", "HEAD", "POST", "OPTIONS")
+
+
+def needed_right(request: web.Request) -> Right:
+    """Return the right that a request needs whatever its body says; NONE = its body decides.
+
+    A route that is not known here reads when its method is GET, HEAD or OPTIONS, and writes with any other.
+    """
+    route = route_of(request)
+    overridden = request.query.get("method_override", "") if request.method == "GET" else ""
+    method = (overridden or request.method).upper()
+    writes_always = route.endswith(WRITING_GETS) or (route == _UID_ROUTE and _uid_tail(request) in _WRITING_UID_TAILS)
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return Right.WRITE if writes_always else Right.READ
+    if method == "POST" and route.endswith(EITHER_POSTS):
+        return Right.NONE
+    return Right.READ if method == "POST" and route.endswith(READING_POSTS) else Right.WRITE
+
+
+def _uid_tail(request: web.Request) -> str:
+    return "/" + request.match_info.get("tail", "").strip("/").split("/")[0].lower()
+
+
+# without keys ---------------------------------------------------------------------------------------------------------
+
+
+def anonymous_domain(settings: Settings) -> str | None:
+    """Return the domain that clients without a key may use by the settings (`*` = any); None = they say nothing."""
+    return settings.allow_anonymous.rpartition(":")[0] or None
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address is this machine's own."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address == "localhost"
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
