@@ -43,7 +43,7 @@ class Campaign:
         longest_s: longest time that writers run in a round.
     """
 
-    def __init__(self, data: Path, seed: int = 1, longest_s: float = 0.9):
+    def __init__(self, data: Path, seed: int = 1, longest_s: float = 0.6):
         self.server = ServerProcess(data, SMALL_HEAD)
         self.models = {metric: CrashModel() for metric in WRITERS}
         self.tally = Tally()

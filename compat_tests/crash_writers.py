@@ -15,7 +15,7 @@ from compat_tests.crash_model import Change, CrashModel, Point
 from compat_tests.process import Address, ServerProcess
 
 FAR_MS = 4_102_444_800_000
-SLOTS = 1_500
+SLOTS = 800
 """Different times in each window, so that most writes of a long run are overwrites."""
 REFUSED = frozenset({503})
 Lost = (OSError, http.client.HTTPException)

@@ -11,7 +11,7 @@ from amondawa.store.base import BlockStore
 from amondawa.store.dynamodb.client import client_maker
 from amondawa.store.dynamodb.store import DynamoStore
 from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
-from tests.store.contract import INDEX, TABLE, StoreContract, item
+from tests.store.contract import StoreContract
 
 pytestmark = [pytest.mark.dynamodb, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 spaces = count()
