@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from amondawa.aggregate.group import GroupPoints, GroupSeries, Limit
+from amondawa.errors import LimitExceeded
 from amondawa.model.points import Kind, Points
 from amondawa.model.query import Identity, Query, Selection
 from amondawa.model.result import Frame
@@ -92,3 +93,13 @@ async def test_saved_points_are_written_without_nulls_and_expire() -> None:
     assert points.times_ms.tolist() == [1]
     assert points.expires_ms is not None
     assert points.expires_ms.tolist() == [6000]
+
+
+def test_a_pattern_that_runs_away_is_stopped() -> None:
+    (query,) = lowered(tags={"host": "regex:(a|a)*b"}).queries
+    (one,) = query.selection.filters
+    assert one.test is not None
+    try:
+        assert not one.test("a" * 40 + "!")
+    except LimitExceeded as error:
+        assert "(a|a)*b" in str(error)
