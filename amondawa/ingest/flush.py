@@ -152,7 +152,8 @@ class Flusher:
             row_key = keys.row_key(metric.metric_key, row.base_s, self._registry.tags_key_of(row.ref))
             row_keys.append(row_key)
             new = change.new_rows.get((metric, row.base_s))
-            if new is None or not len(member_of(np.array([row.ref], np.int32), new)):
+            is_new = new is not None and len(member_of(np.array([row.ref], np.int32), new))
+            if not is_new and not self._store.bills_writes:
                 known_keys.append(row_key)
         stored = self._store.query_many(change.block.datapoints_table, known_keys) if known_keys else {}
         for row, row_key in zip(members, row_keys, strict=True):

@@ -159,9 +159,7 @@ class FakeClient:
             table.status, table.polls_left = "DELETING", self._service.create_polls
         return {}
 
-    def update_table(
-        self, *, TableName: str, BillingMode: str, ProvisionedThroughput: Answer | None = None
-    ) -> Answer:
+    def update_table(self, *, TableName: str, BillingMode: str, ProvisionedThroughput: Answer | None = None) -> Answer:
         billing = _billing("UpdateTable", BillingMode, ProvisionedThroughput)
         with self._service.lock:
             table = self._table("UpdateTable", TableName)

@@ -1,1 +1,1 @@
-"""The store on DynamoDB: tables of items in the service, a journal shard for each gateway. Layout: docs/format/dynamodb.md."""
+"""The store on DynamoDB: tables of items, and a journal shard for each gateway. Layout: docs/format/dynamodb.md."""

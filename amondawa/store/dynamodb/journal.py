@@ -169,7 +169,8 @@ class ShardJournal:
     def _lane(self, segment: int, lane: int) -> Iterator[_Part]:
         for page in self._reader.query(self._name, self._lane_key(segment, lane), Bounds(None, None), False):
             for item in page:
-                yield _Part(*_ENTRY.unpack(item.range), item.value)
+                sequence, attempt, part = _ENTRY.unpack(item.range)
+                yield _Part(sequence, attempt, part, item.value)
 
     def _latest(self, segment: int, sequence: int, parts: list[_Part]) -> bytes | None:
         """Return the payload of the latest attempt that is whole; None when none is: its append never returned."""

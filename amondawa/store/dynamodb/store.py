@@ -14,6 +14,7 @@ from amondawa.store.base import BlockStore, Capacity, Consumed, Item, Key
 from amondawa.store.dynamodb.capacity import Meter, TableUse
 from amondawa.store.dynamodb.client import Client, ClientMaker, client_maker
 from amondawa.store.dynamodb.journal import ShardJournal
+from amondawa.store.dynamodb.lease import LEASE_S, Lease
 from amondawa.store.dynamodb.reader import Bounds, Reader
 from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
 from amondawa.store.dynamodb.tables import Tables
@@ -36,6 +37,7 @@ class Options:
         retry: the retry layer's policy.
         statements: whether many hash keys are read by PartiQL statements (50 a request) or by a Query each.
         journal_keep_s: when entries of the journal expire.
+        lease_s: how long another process waits for a shard whose gateway is not seen to have ended.
     """
 
     readers: int = 16
@@ -43,6 +45,7 @@ class Options:
     retry: RetryPolicy = RetryPolicy()
     statements: bool = True
     journal_keep_s: int = JOURNAL_KEEP_S
+    lease_s: float = LEASE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class _Parts:
     reader: Reader
     writer: Writer
     journal: ShardJournal
+    lease: Lease
     pools: tuple[ThreadPoolExecutor, ...]
 
 
@@ -68,6 +72,7 @@ class DynamoStore(BlockStore):
     """
 
     name = "dynamodb"
+    bills_writes = True
 
     def __init__(
         self,
@@ -96,7 +101,11 @@ class DynamoStore(BlockStore):
     # open and close ---------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """See BlockStore; creates the journal table. ConfigError: DynamoDB cannot be reached or refuses."""
+        """See BlockStore; creates the journal table and takes the lease on the shard.
+
+        Raises:
+            ConfigError: DynamoDB cannot be reached or refuses, or another process uses the shard.
+        """
         if self._parts is not None:
             raise ConfigError("the store is open already")
         self._meter = Meter()
@@ -104,6 +113,7 @@ class DynamoStore(BlockStore):
         self._parts = self._build()
         try:
             self._parts.tables.create(JOURNAL, Capacity())
+            self._parts.lease.acquire()
         except (StoreError, Unavailable, ValueError) as error:
             self.close()
             raise ConfigError(f"the tables of space {self._space!r} cannot be used: {error}") from error
@@ -119,13 +129,16 @@ class DynamoStore(BlockStore):
         writers = ThreadPoolExecutor(options.writers, "dynamodb-write")
         reader = Reader(client, self._retrier, self._meter, readers, statements=options.statements)
         writer = Writer(client, self._retrier, self._meter, writers)
-        journal = ShardJournal(tables.full(JOURNAL), self._shard, reader, writer, options.journal_keep_s)
-        return _Parts(client, tables, reader, writer, journal, (readers, writers))
+        name = tables.full(JOURNAL)
+        journal = ShardJournal(name, self._shard, reader, writer, options.journal_keep_s)
+        lease = Lease(name, self._shard, reader, writer, self._retrier.clock, options.lease_s)
+        return _Parts(client, tables, reader, writer, journal, lease, (readers, writers))
 
     def close(self) -> None:
         """See BlockStore."""
         parts, self._parts = self._parts, None
         if parts is not None:
+            parts.lease.release()
             for pool in parts.pools:
                 pool.shutdown(wait=True)
             parts.client.close()
@@ -149,6 +162,10 @@ class DynamoStore(BlockStore):
     def tables(self) -> list[str]:
         """See BlockStore; without the journal's."""
         return [name for name in self._open.tables.names() if name != JOURNAL]
+
+    def refresh(self) -> None:
+        """See BlockStore; tables are looked up anew when they are named next."""
+        self._open.tables.forget_all()
 
     def set_capacity(self, table: str, capacity: Capacity) -> None:
         """See BlockStore; None switches to on demand."""
@@ -248,8 +265,11 @@ class DynamoStore(BlockStore):
     # journal ----------------------------------------------------------------------------------------------------------
 
     def journal_append(self, segment: int, sequence: int, payload: bytes) -> None:
-        """See BlockStore; compressed."""
-        self._open.journal.append(segment, sequence, payload)
+        """See BlockStore; compressed. Unavailable also when the lease on the shard ran out meanwhile."""
+        parts = self._open
+        parts.lease.check()
+        parts.journal.append(segment, sequence, payload)
+        parts.lease.check()
 
     def journal_segments(self) -> list[int]:
         """See BlockStore; those of this gateway's shard."""

@@ -171,6 +171,11 @@ class Tables:
         with self._lock:
             self._known.add(name)
 
+    def forget_all(self) -> None:
+        """Ask DynamoDB again for every table when it is named next."""
+        with self._lock:
+            self._known.clear()
+
     def forget(self, table: str) -> None:
         """Ask DynamoDB again when the table is named next."""
         with self._lock:

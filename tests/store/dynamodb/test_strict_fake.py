@@ -47,9 +47,7 @@ class TestDynamoStoreUnderFaults(_Contract):
     def fake(self, request: pytest.FixtureRequest) -> StrictFake:
         faults = FAULTS[request.param]
         return StrictFake(
-            faults=Faults(
-                faults.throttle, faults.leftover, faults.broken, faults.timeout_before, faults.timeout_after
-            )
+            faults=Faults(faults.throttle, faults.leftover, faults.broken, faults.timeout_before, faults.timeout_after)
         )
 
     @pytest.fixture
