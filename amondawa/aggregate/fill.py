@@ -196,18 +196,23 @@ class _Reducer:
 
     def _filled_edges(self, series: int) -> Int64s | None:
         """Return the starts of all buckets when empty ones are filled."""
-        how, grid = self._stage.how, self._stage.how.grid
+        how, grid, end_ms = self._stage.how, self._stage.how.grid, self._stage.end_ms
         if how.fill is Fill.NONE or grid.whole is not None:
             return None
+        # Estimated first: calendar buckets cannot be counted without making them.
+        self._refuse_many((end_ms - self._first_ms) // grid.step_ms, series)
         buckets = grid.buckets_at(self._stage.first_ms)
-        extremes = np.array([self._first_ms, self._stage.end_ms], np.int64)
-        first, last = (int(number) for number in buckets.numbers(extremes))
-        if (last - first) * series > BUCKET_LIMIT:
+        first, last = buckets.numbers(np.array([self._first_ms, end_ms], np.int64)).tolist()
+        self._refuse_many(last - first, series)
+        return buckets.edges(np.arange(first, last))
+
+    @staticmethod
+    def _refuse_many(buckets: int, series: int) -> None:
+        if buckets * max(series, 1) > BUCKET_LIMIT:
             raise LimitExceeded(
-                f"{last - first} buckets of {series} series would be filled, the limit is {BUCKET_LIMIT} in all: use longer "
+                f"{buckets} buckets of {series} series would be filled, the limit is {BUCKET_LIMIT} in all: use longer "
                 "buckets, a shorter range, fewer series or no fill policy"
             )
-        return buckets.edges(np.arange(first, last))
 
     def reduce(self, points: Points) -> Points:
         """Downsample one ascending stream of LONG and DOUBLE points."""

@@ -127,6 +127,13 @@ def test_too_many_filled_buckets_are_refused():
         stage.apply([frame] * 3, CLOCK)
 
 
+def test_too_many_calendar_buckets_are_refused_before_they_are_made():
+    frame = Frame("m", (), (Points.empty(),))
+    grid = Grid(1, Unit.DAYS, 86_400_000, calendar=True)
+    with pytest.raises(LimitExceeded, match="buckets of 1 series"):
+        DownsampleSeries(Downsampling(grid, "sum", Fill.ZERO), 0, 2**62).apply([frame], CLOCK)
+
+
 def test_an_unknown_function_is_refused():
     with pytest.raises(BadRequest, match="no such downsampling function: foo"):
         downsample(Points.empty(), Downsampling(MINUTE, "foo"))

@@ -22,6 +22,8 @@ from amondawa.protocols.opentsdb.times import find_zone, parse_duration, parse_t
 
 NO_AGGREGATOR = "none"
 ROW_MS = 3_600_000
+LAST_ROW_MS = 2**62 // ROW_MS * ROW_MS
+"""rows end here, so that no bucket's edge leaves 64 bits"""
 UNITS = {
     "ms": Unit.MILLISECONDS,
     "s": Unit.SECONDS,
@@ -144,11 +146,11 @@ def row_range(query: CheckedQuery, sub: CheckedSubQuery) -> tuple[int, int]:
     if step_ms:
         start_s -= start_s * 1000 % step_ms // 1000
         end_s += (step_ms - end_s * 1000 % step_ms) // 1000
-    start_ms = max(start_s * 1000 // ROW_MS * ROW_MS, 0)
+    start_ms = min(max(start_s * 1000 // ROW_MS * ROW_MS, 0), LAST_ROW_MS)
     end_ms = end_s * 1000
-    if step_ms and end_ms % ROW_MS == 0:
-        return start_ms, end_ms
-    return start_ms, end_ms // ROW_MS * ROW_MS + ROW_MS
+    if not step_ms or end_ms % ROW_MS:
+        end_ms = end_ms // ROW_MS * ROW_MS + ROW_MS
+    return start_ms, min(end_ms, LAST_ROW_MS + ROW_MS)
 
 
 def check(query: DataQuery, now_ms: int) -> CheckedQuery:

@@ -2,7 +2,15 @@ import pytest
 
 from amondawa.aggregate.fill import Fill
 from amondawa.model.timespan import DAY_MS, HOUR_MS, Unit
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, SubQuery, check, parse_downsample, row_range
+from amondawa.protocols.opentsdb.data_query import (
+    LAST_ROW_MS,
+    CheckedQuery,
+    DataQuery,
+    SubQuery,
+    check,
+    parse_downsample,
+    row_range,
+)
 from amondawa.protocols.opentsdb.errors import TsdbError
 
 NOW_MS = 1_700_000_000_000
@@ -103,6 +111,7 @@ def test_equal_sub_queries_are_asked_once():
         (T + 5 * HOUR_MS, T + 6 * HOUR_MS, "1d-sum", T, T + DAY_MS),
         (T + 5 * HOUR_MS, T + 6 * HOUR_MS, "0all-sum", T + 5 * HOUR_MS, T + 7 * HOUR_MS),
         (1_000, 2_000, "1w-sum", 0, 7 * DAY_MS),
+        (2**63 - 2, 2**63 - 1, "292000000y-sum", LAST_ROW_MS, LAST_ROW_MS + HOUR_MS),
     ],
 )
 def test_whole_hours_are_read_around_the_range_and_its_buckets(
