@@ -197,7 +197,11 @@ def _quality(parameters: str) -> float:
 
 def takes_gzip(request: web.Request) -> bool:
     """Say whether the client takes a packed answer."""
-    return "gzip" in request.headers.get("Accept-Encoding", "").lower()
+    for part in request.headers.get("Accept-Encoding", "").lower().split(","):
+        name, _, parameters = part.partition(";")
+        if name.strip() == "gzip":
+            return _quality(parameters) > 0
+    return False
 
 
 def pack(body: bytes) -> bytes:

@@ -123,6 +123,12 @@ async def test_answers_are_gzip_when_asked_for(server: Server) -> None:
         assert (await answer.json())["queries"]
 
 
+@pytest.mark.parametrize(("accept", "encoding"), [("gzip, deflate", "gzip"), ("gzip;q=0", None), ("identity", None)])
+async def test_answers_are_packed_as_asked(server: Server, accept: str, encoding: str | None) -> None:
+    answer = await server.client.get("/api/v1/features", headers={"Accept-Encoding": accept})
+    assert answer.headers.get("Content-Encoding") == encoding
+
+
 async def test_saved_points_can_be_read(server: Server) -> None:
     await server.post("/api/v1/datapoints", POINT)
     saving = {"start_absolute": 0, "metrics": [{"name": "m", "aggregators": [{"name": "save_as", "metric_name": "n"}]}]}
