@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from amondawa import __version__
+from amondawa.cli_access import ac
 from amondawa.cli_serve import serve
 from amondawa.cli_settings import settings
 from amondawa.errors import AmondawaError, ConfigError
@@ -33,6 +34,7 @@ def amondawa() -> None:
     """Amondawa, a time series gateway that answers as KairosDB and as OpenTSDB."""
 
 
+amondawa.add_command(ac)
 amondawa.add_command(serve)
 amondawa.add_command(settings)
 

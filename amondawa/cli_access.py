@@ -1,0 +1,246 @@
+"""`amondawa ac` (`bin/ac`): access keys and what they may do, beside gateways that may be running."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from amondawa.auth.credentials import Credential, CredentialTable
+from amondawa.auth.master_key import (
+    KEY_BYTES,
+    VARIABLE,
+    MasterKeys,
+    file_keys,
+    key_file,
+    master_keys,
+    replace_file_keys,
+)
+from amondawa.auth.permissions import ANY_DOMAIN, Permissions
+from amondawa.errors import BadRequest
+from amondawa.settings import Settings, read_settings
+from amondawa.store.base import BlockStore
+from amondawa.store.open import open_tables
+
+FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an action works on.
+
+    Attributes:
+        settings: which store.
+        store: its tables, open.
+        table: the access keys.
+        key: the key that was named; empty = none.
+        permissions: those that were given.
+        sure: whether to go ahead without asking.
+    """
+
+    settings: Settings
+    store: BlockStore
+    table: CredentialTable
+    key: str
+    permissions: Permissions
+    sure: bool
+
+    def named_key(self) -> str:
+        """Return the key. Raises click.UsageError when none was named."""
+        if not self.key:
+            raise click.UsageError("name the access key: --key KEY")
+        return self.key
+
+    def given_permissions(self) -> Permissions:
+        """Return the permissions. Raises click.UsageError when none were given."""
+        if not self.permissions.rights:
+            raise click.UsageError("give at least one permission: --permission DOMAIN:r, DOMAIN:w or DOMAIN:rw")
+        return self.permissions
+
+
+def create_table(call: Call) -> int:
+    """Make the table of access keys."""
+    if not call.table.create():
+        click.echo("Credential table already exists")
+        return FAILED
+    click.echo("Credential table created.")
+    return 0
+
+
+def delete_table(call: Call) -> int:
+    """Delete the table with every key."""
+    if not call.sure:
+        _confirm("Delete the credential table with every access key in it?")
+    if not call.table.drop():
+        click.echo("There is no credential table")
+        return FAILED
+    click.echo("Credential table deleted.")
+    return 0
+
+
+def add(call: Call) -> int:
+    """Make a key and print it with its secret, which is never shown again."""
+    permissions = call.given_permissions()
+    _warn_of_any(permissions, call.sure)
+    made, secret = call.table.add(permissions)
+    click.echo(f"Added access key {made.key}")
+    click.echo(f"Secret access key: {secret}")
+    return 0
+
+
+def delete(call: Call) -> int:
+    """Delete a key."""
+    call.table.delete(call.named_key())
+    click.echo(f"Key {call.key} deleted.")
+    return 0
+
+
+def list_keys(call: Call) -> int:
+    """List all keys; never a secret."""
+    for one in call.table.list():
+        click.echo(_line(one))
+    return 0
+
+
+def activate(call: Call) -> int:
+    """Let a key be used."""
+    return _set_active(call, True)
+
+
+def deactivate(call: Call) -> int:
+    """Let a key be used no more, for now."""
+    return _set_active(call, False)
+
+
+def _set_active(call: Call, active: bool) -> int:
+    word = "ACTIVE" if active else "INACTIVE"
+    if call.table.find(call.named_key()).active == active:
+        click.echo(f"Key {call.key} state already {word}")
+        return 0
+    call.table.set_active(call.key, active)
+    click.echo(f"Set {call.key} key state to {word}")
+    return 0
+
+
+def add_perms(call: Call) -> int:
+    """Give a key more permissions."""
+    given = call.given_permissions()
+    _warn_of_any(given, call.sure)
+    return _set_permissions(call, lambda now: now.plus(given))
+
+
+def delete_perms(call: Call) -> int:
+    """Take permissions from a key."""
+    given = call.given_permissions()
+    return _set_permissions(call, lambda now: now.minus(given))
+
+
+def set_perms(call: Call) -> int:
+    """Replace a key's permissions."""
+    given = call.given_permissions()
+    _warn_of_any(given, call.sure)
+    return _set_permissions(call, lambda _: given)
+
+
+def _set_permissions(call: Call, change: Callable[[Permissions], Permissions]) -> int:
+    click.echo(_line(call.table.set_permissions(call.named_key(), change)))
+    click.echo("Permissions set.")
+    return 0
+
+
+def rotate_master_key(call: Call) -> int:
+    """Encrypt every secret anew: under a new key of the key file, or under the first of those in AMDW_MASTER_KEY."""
+    if os.environ.get(VARIABLE, "").strip():
+        count = call.table.seal_again()
+        click.echo(
+            f"{count} secrets were encrypted anew with the first key of {VARIABLE}; the others are needed no more."
+        )
+        return 0
+    if call.settings.store != "sqlite":
+        call.table.masters  # noqa: B018 - raises what to do without a master key
+    path = key_file(call.settings)
+    keys = [secrets.token_bytes(KEY_BYTES), *file_keys(path)]
+    replace_file_keys(path, keys)  # from now on both decrypt, whatever happens in between
+    count = CredentialTable(call.store, MasterKeys(keys, path)).seal_again()
+    replace_file_keys(path, keys[:1])
+    click.echo(f"{count} secrets were encrypted anew with a new key in {path}.")
+    return 0
+
+
+ACTIONS: dict[str, Callable[[Call], int]] = {
+    "create_table": create_table,
+    "delete_table": delete_table,
+    "add": add,
+    "delete": delete,
+    "list": list_keys,
+    "activate": activate,
+    "deactivate": deactivate,
+    "add_perms": add_perms,
+    "delete_perms": delete_perms,
+    "set_perms": set_perms,
+    "rotate_master_key": rotate_master_key,
+}
+
+
+@click.command(epilog="Running gateways follow a change within seconds.")
+@click.argument("action", type=click.Choice(list(ACTIONS)))
+@click.argument("key_argument", metavar="[KEY]", required=False)
+@click.option("--key", metavar="KEY", help="The access key.")
+@click.option(
+    "--permission", "permissions", multiple=True, metavar="DOMAIN:r|w|rw", help="As often as needed; * = any."
+)
+@click.option("--yes", is_flag=True, help="Go ahead without asking.")
+@click.option("--store", metavar="NAME", help="sqlite or dynamodb.  [sqlite; AMDW_STORE]")
+@click.option("--data", metavar="DIR", help="Directory of the embedded store.  [./data; AMDW_DATA]")
+def ac(
+    action: str,
+    key_argument: str | None,
+    key: str | None,
+    permissions: Sequence[str],
+    yes: bool,
+    store: str | None,
+    data: str | None,
+) -> int:
+    """Make, list and change access keys: ACTION is one of those above.
+
+    add and *_perms take --permission; delete, activate, deactivate and *_perms take the key.
+    """
+    try:
+        parsed = Permissions.parse(permissions)
+    except BadRequest as error:
+        raise click.UsageError(error.message) from error
+    settings = read_settings({"store": store, "data": data}, os.environ)
+    with _tables(settings) as opened:
+        table = CredentialTable(opened, master_keys(settings, os.environ.get(VARIABLE, "")))
+        return ACTIONS[action](Call(settings, opened, table, key or key_argument or "", parsed, yes))
+
+
+@contextmanager
+def _tables(settings: Settings) -> Iterator[BlockStore]:
+    store = open_tables(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _line(one: Credential) -> str:
+    state = "ACTIVE" if one.active else "INACTIVE"
+    return f"access key: {one.key} permissions: {' '.join(one.permissions.texts())} state: {state}"
+
+
+def _warn_of_any(permissions: Permissions, sure: bool) -> None:
+    if ANY_DOMAIN in permissions.rights and not sure:
+        _confirm(f"WARNING: granting access to '{ANY_DOMAIN}' will allow access to any domain. Continue?")
+
+
+def _confirm(question: str) -> None:
+    """Ask; only a capital Y goes ahead."""
+    click.echo(f"{question} Y/[N]")
+    if click.get_text_stream("stdin").readline().rstrip("\r\n") != "Y":
+        click.echo("Aborted.")
+        raise click.exceptions.Exit(FAILED)
