@@ -95,6 +95,9 @@ class NaiveGateway:
     def series_of(self, ref: int) -> Series:
         return self._series[ref]
 
+    def domain_of(self, ref: int) -> str:
+        return self._series[ref].domain
+
     async def write(self, batch: WriteBatch) -> None:
         points = batch.points()
         for i in range(len(batch)):

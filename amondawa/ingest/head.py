@@ -35,21 +35,18 @@ class Generation:
         self.memory_bytes = 0
         self._raw: list[Run] = []
         self._packed: list[Run] = []
-        self.first_ms = 2**63 - 1
-        self.last_ms = -(2**63)
 
     def append(self, batch: WriteBatch) -> None:
         """Take a batch that has become durable."""
         if not len(batch):
             return
         self.points += len(batch)
-        self.first_ms = min(self.first_ms, int(batch.times_ms.min()))
-        self.last_ms = max(self.last_ms, int(batch.times_ms.max()))
+        size_bytes = batch.memory_bytes
         with self._lock:
             self._young.append(batch)
             self._young_points += len(batch)
-            self._young_bytes += batch.memory_bytes
-            self.memory_bytes += batch.memory_bytes
+            self._young_bytes += size_bytes
+            self.memory_bytes += size_bytes
             if self._young_points >= JOIN_POINTS:
                 self._group_young()
             elif len(self._young) >= JOIN_BATCHES:

@@ -24,6 +24,7 @@ GROUP_POINTS = 131_072
 @dataclass(slots=True, eq=False)
 class _Write:
     batch: WriteBatch
+    size_bytes: int
     done: asyncio.Future[None]
 
 
@@ -78,8 +79,9 @@ class Journal:
     def append(self, batch: WriteBatch) -> asyncio.Future[None]:
         """Queue a batch; the future is done when it is durable and taken, or carries the error that kept it out."""
         done = self._loop.create_future()
-        self.pending_bytes += batch.memory_bytes
-        self._put(_Write(batch, done))
+        size_bytes = batch.memory_bytes
+        self.pending_bytes += size_bytes
+        self._put(_Write(batch, size_bytes, done))
         return done
 
     def delete(self, record: entry.DeleteEntry, applied: Callable[[], None]) -> asyncio.Future[None]:
@@ -177,7 +179,7 @@ class Journal:
     def _take(self, writes: Sequence[_Write], batch: WriteBatch) -> None:
         self._taken(batch)
         for one in writes:
-            self.pending_bytes -= one.batch.memory_bytes
+            self.pending_bytes -= one.size_bytes
             if not one.done.done():
                 one.done.set_result(None)
 
@@ -193,6 +195,6 @@ class Journal:
     def _refuse(self, group: Sequence[_Operation], error: AmondawaError) -> None:
         for one in group:
             if isinstance(one, _Write):
-                self.pending_bytes -= one.batch.memory_bytes
+                self.pending_bytes -= one.size_bytes
             if not one.done.done():
                 one.done.set_exception(error)

@@ -52,6 +52,11 @@ async def read_body(request: web.BaseRequest, limit_bytes: int) -> bytes:
     if request.content.is_eof() and request.content.exception() is not None:
         # The client sent everything and closed at once; aiohttp marks what it sent as broken, but all of it is there.
         request.content.set_exception(None)  # type: ignore[arg-type]
+    if request.content.is_eof() and request.content.exception() is None:
+        body: bytes = request.content.read_nowait()  # small bodies are here already: no need to wait under a timer
+        if len(body) > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+        return body
     pieces: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()

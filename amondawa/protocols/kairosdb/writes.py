@@ -49,6 +49,8 @@ _LONGEST_NUMBER = 400
 """A run of digits longer than this counts as a number, whatever stands before it."""
 _INT32_MAX = 2**31 - 1
 _INT64_LIMIT = 2.0**63
+_FEW = 16
+"""So few numbers are checked faster one by one than by numpy."""
 
 
 @dataclass(slots=True)
@@ -304,7 +306,10 @@ def _values(values: list[Any], types: set[type]) -> tuple[UInt8s, Int64s, Sequen
 
 def _double_bits(doubles: Float64s) -> Int64s:
     """Return the bit patterns of doubles, unless one may have been a long integer in the text."""
-    if len(doubles) and not bool((np.abs(doubles) < _INT64_LIMIT).all()):
+    if len(doubles) <= _FEW:
+        if not all(-_INT64_LIMIT < double < _INT64_LIMIT for double in doubles.tolist()):
+            raise _Unsure
+    elif not bool((np.abs(doubles) < _INT64_LIMIT).all()):
         raise _Unsure
     return doubles.view(np.int64)
 
