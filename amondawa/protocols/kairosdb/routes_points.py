@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 
 from amondawa.errors import BadRequest
+from amondawa.gateway import GatewayDoor
 from amondawa.model.result import Result
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of, gunzip, read_body
@@ -34,6 +36,8 @@ from amondawa.protocols.kairosdb.running import label_of
 from amondawa.protocols.kairosdb.save import write_saved
 from amondawa.protocols.kairosdb.writes import RefCache, batch_of
 
+_CACHES: WeakValueDictionary[int, RefCache] = WeakValueDictionary()
+"""One cache a gateway (by its id, which the cache keeps from being used again), however many applications carry the routes."""
 _THREAD_BYTES = 128 * 1024
 """Bodies from here on are parsed in a worker thread."""
 
@@ -43,7 +47,7 @@ class PointRoutes:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._refs = RefCache(scope.gateway.resolve)
+        self._refs = _shared_cache(scope.gateway)
 
     def resources(self) -> Mapping[str, Resource]:
         """Return the paths and what answers them."""
@@ -155,6 +159,13 @@ class PointRoutes:
             return await self._body(request)
         limit = self._scope.settings.body_limit_bytes
         return await _unpack(await read_body(request, limit), limit)
+
+
+def _shared_cache(gateway: GatewayDoor) -> RefCache:
+    cache = _CACHES.get(id(gateway))
+    if cache is None:
+        cache = _CACHES[id(gateway)] = RefCache(gateway.resolve)
+    return cache
 
 
 async def _unpack(body: bytes, limit_bytes: int) -> bytes:
