@@ -37,7 +37,7 @@ from amondawa.protocols.kairosdb.save import write_saved
 from amondawa.protocols.kairosdb.writes import RefCache, batch_of
 
 _CACHES: WeakValueDictionary[int, RefCache] = WeakValueDictionary()
-"""One cache a gateway (by its id, which the cache keeps from being used again), however many applications carry the routes."""
+"""One cache a gateway (by its id, which the cache keeps from being used again), however many applications use it."""
 _THREAD_BYTES = 128 * 1024
 """Bodies from here on are parsed in a worker thread."""
 
