@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from amondawa.model.points import Points, WriteBatch
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, check
 from amondawa.protocols.opentsdb.evaluate import evaluate
@@ -54,10 +56,6 @@ async def test_nothing_is_deleted_when_the_answer_fails(tsdb: Served):
 
 
 async def test_series_of_other_protocols_get_ids_when_they_are_read(tsdb: Served):
-    import numpy as np
-
-    from amondawa.model.points import Points, WriteBatch
-
     gateway = tsdb.scope.gateway
     ref = gateway.resolve("default", "foreign", (("host", "a"),))
     points = Points.longs(np.array([T * 1000]), np.array([3]))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from amondawa.errors import LimitExceeded
+from amondawa.model.points import Points, WriteBatch
 from amondawa.settings import Settings
 from tests.naive import NaiveGateway
 from tests.protocols.opentsdb.served import START_S, Served, serve
@@ -231,10 +233,6 @@ async def test_texts_in_a_series_are_passed_over(tsdb: Served):
     await tsdb.put("m", 1)
     gateway = tsdb.scope.gateway
     assert isinstance(gateway, NaiveGateway)
-    import numpy as np
-
-    from amondawa.model.points import Points, WriteBatch
-
     texts = Points.of_texts(np.array([(T + 5) * 1000]), [b"hello"])
     ref = gateway.resolve("default", "m", (("host", "a"),))
     await gateway.write(WriteBatch(np.array([ref], np.int32), texts.times_ms, texts.kinds, texts.bits, texts.texts))
