@@ -100,6 +100,7 @@ class ServerProcess:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AMDW_")}
         environment.update(self.env, PYTHONPATH=str(ROOT))
+        self._close_log()
         self._log_file = self.log.open("ab")
         self._process = subprocess.Popen(
             self._command(),
@@ -149,6 +150,13 @@ class ServerProcess:
             process.kill()
             process.wait()
             raise TimeoutError(f"no orderly end within {timeout_s} s:\n{self.log_tail()}") from error
+        finally:
+            self._close_log()
+
+    def wait_end(self, timeout_s: float = 60.0) -> int:
+        """Wait until the process ends by itself; return its exit status. Raises subprocess.TimeoutExpired."""
+        try:
+            return self._running().wait(timeout_s)
         finally:
             self._close_log()
 
