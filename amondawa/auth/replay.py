@@ -17,14 +17,14 @@ from amondawa.auth.signing import SKEW_S
 from amondawa.errors import Forbidden
 
 MARK_BYTES = 16
-SPAN_S = 60
+SPAN_S = 10
 MOST_SIGNATURES = 4_000_000
 """64 MB"""
 _LOOSE = 8_192
 
 
 class _Span:
-    """The signatures of one minute: most of them in a sorted array, the latest in a set."""
+    """The signatures of one stretch of time: most of them in a sorted array, the latest in a set."""
 
     def __init__(self) -> None:
         self._sorted: NDArray[np.bytes_] = np.empty(0, f"S{MARK_BYTES}")
@@ -59,9 +59,10 @@ class AppliedSignatures:
         self._spans: dict[int, _Span] = {}
         self._under_way: dict[bytes, asyncio.Future[None]] = {}
         self._forgotten_s = -1
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._spans.values()))
+        return self._count
 
     async def begin(self, caller: Caller) -> bool:
         """Say whether a change that a caller wants is to be carried out; False = it was before, acknowledge it.
@@ -94,6 +95,7 @@ class AppliedSignatures:
         mark = _mark(caller.signature)
         if not caller.failed:
             self._spans.setdefault(caller.signed_s // SPAN_S, _Span()).add(mark)
+            self._count += 1
             self._forget(now_s)
         future = self._under_way.pop(mark, None)
         if future is not None and not future.done():
@@ -102,10 +104,10 @@ class AppliedSignatures:
     def _forget(self, now_s: float) -> None:
         """Drop what cannot come again, and the oldest of what is too much."""
         for span in [span for span in self._spans if (span + 1) * SPAN_S + SKEW_S < now_s]:
-            del self._spans[span]
-        while len(self) > self._most and len(self._spans) > 1:
+            self._count -= len(self._spans.pop(span))
+        while self._count > self._most and len(self._spans) > 1:
             oldest = min(self._spans)
-            del self._spans[oldest]
+            self._count -= len(self._spans.pop(oldest))
             self._forgotten_s = max(self._forgotten_s, (oldest + 1) * SPAN_S - 1)
 
 
