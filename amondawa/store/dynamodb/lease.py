@@ -163,6 +163,7 @@ class Lease:
         if self._thread is None:
             return
         self._thread.join()
+        self._thread = None
         try:
             self._writer.put_if(self._name, Item(_HASH, self._shard.encode(), _FREE), self._value)
         except AmondawaError as error:  # it runs out by itself

@@ -38,6 +38,7 @@ class Options:
         statements: whether many hash keys are read by PartiQL statements (50 a request) or by a Query each.
         journal_keep_s: when entries of the journal expire.
         lease_s: how long another process waits for a shard whose gateway is not seen to have ended.
+        tables_only: open beside a gateway, without a journal shard.
     """
 
     readers: int = 16
@@ -46,6 +47,7 @@ class Options:
     statements: bool = True
     journal_keep_s: int = JOURNAL_KEEP_S
     lease_s: float = LEASE_S
+    tables_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,18 @@ class DynamoStore(BlockStore):
     @classmethod
     def of_settings(cls, settings: Settings) -> DynamoStore:
         """Return the store of the settings' table space, not opened yet."""
+        return cls._of(settings, tables_only=False)
+
+    @classmethod
+    def tables_of_settings(cls, settings: Settings) -> DynamoStore:
+        """Return the same without a journal shard, for use beside a running gateway."""
+        return cls._of(settings, tables_only=True)
+
+    @classmethod
+    def _of(cls, settings: Settings, *, tables_only: bool) -> DynamoStore:
         connections = settings.mt_readers + settings.mt_writers + _CALLERS
         keep_s = max(JOURNAL_KEEP_S, 2 * settings.flush_age_s, 2 * settings.store_column_height_s)
-        options = Options(settings.mt_readers, settings.mt_writers, journal_keep_s=keep_s)
+        options = Options(settings.mt_readers, settings.mt_writers, journal_keep_s=keep_s, tables_only=tables_only)
         maker = client_maker(settings.region, settings.dynamodb_endpoint, connections)
         return cls(maker, settings.table_space, settings.gateway_id or socket.gethostname(), options)
 
@@ -112,8 +123,11 @@ class DynamoStore(BlockStore):
         self._retrier = Retrier(self._options.retry)
         self._parts = self._build()
         try:
-            self._parts.tables.create(JOURNAL, Capacity())
-            self._parts.lease.acquire()
+            if self._options.tables_only:
+                self._parts.tables.names()
+            else:
+                self._parts.tables.create(JOURNAL, Capacity())
+                self._parts.lease.acquire()
         except (StoreError, Unavailable, ValueError) as error:
             self.close()
             raise ConfigError(f"the tables of space {self._space!r} cannot be used: {error}") from error
@@ -166,6 +180,14 @@ class DynamoStore(BlockStore):
     def refresh(self) -> None:
         """See BlockStore; tables are looked up anew when they are named next."""
         self._open.tables.forget_all()
+
+    def delete_everything(self) -> None:
+        """See BlockStore; the journal's table goes too, with the shards of all gateways."""
+        parts = self._open
+        for table in self.tables():
+            parts.tables.delete(table)
+        parts.lease.release()
+        parts.tables.delete(JOURNAL)
 
     def set_capacity(self, table: str, capacity: Capacity) -> None:
         """See BlockStore; None switches to on demand."""
