@@ -1,8 +1,8 @@
 """Replays everything that the real servers were heard to say: one test a suite, on one running server.
 
-What differs on purpose is listed, with its reason, in departures.toml:
+What differs on purpose is listed, with its reason, in departures.toml, under the name of its dialect:
 
-    [[departure]]
+    [[kairosdb]]
     suite = "kairosdb/http"
     case = "name of the case"
     reason = "why it is better so"
@@ -48,8 +48,11 @@ def departures() -> dict[tuple[str, str], str]:
     """Return the reason of each departure by (suite, case)."""
     if not DEPARTURES.exists():
         return {}
-    entries = tomllib.loads(DEPARTURES.read_text()).get("departure", [])
-    return {(entry["suite"], entry["case"]): entry["reason"] for entry in entries}
+    listed = tomllib.loads(DEPARTURES.read_text())
+    assert listed.keys() <= MOST_DEPARTURES.keys()
+    entries = [(dialect, entry) for dialect, group in listed.items() for entry in group]
+    assert all(entry["suite"].startswith(dialect + "/") for dialect, entry in entries)
+    return {(entry["suite"], entry["case"]): entry["reason"] for _, entry in entries}
 
 
 @pytest.fixture(scope="module")
