@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -241,6 +242,6 @@ def _warn_of_any(permissions: Permissions, sure: bool) -> None:
 def _confirm(question: str) -> None:
     """Ask; only a capital Y goes ahead."""
     click.echo(f"{question} Y/[N]")
-    if click.get_text_stream("stdin").readline().rstrip("\r\n") != "Y":
+    if sys.stdin.readline().rstrip("\r\n") != "Y":
         click.echo("Aborted.")
         raise click.exceptions.Exit(FAILED)
