@@ -10,6 +10,8 @@ import click
 
 from amondawa import __version__
 from amondawa.cli_access import ac
+from amondawa.cli_package import package
+from amondawa.cli_schema import configure, create_schema, delete_schema
 from amondawa.cli_serve import serve
 from amondawa.cli_settings import settings
 from amondawa.errors import AmondawaError, ConfigError
@@ -37,6 +39,8 @@ def amondawa() -> None:
 amondawa.add_command(ac)
 amondawa.add_command(serve)
 amondawa.add_command(settings)
+for command in (configure, create_schema, delete_schema, package):
+    amondawa.add_command(command)
 
 
 def command_line(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from amondawa.settings import read_settings
+from amondawa.store.configuration import configured_settings
 
 
 @click.command(epilog="Every setting is also an environment variable; `amondawa settings` lists them all.")
@@ -21,7 +21,7 @@ from amondawa.settings import read_settings
 @click.option("--log", metavar="FORM", help="json, console or auto.  [auto; AMDW_LOG]")
 def serve(**options: object) -> None:
     """Run the gateway until SIGTERM or SIGINT. A port of 0 is turned off."""
-    settings = read_settings(options, os.environ)
+    settings = configured_settings(options, os.environ)
     # The server's parts take a second to import; a wrong option is told without them.
     from amondawa import app
     from amondawa.telemetry import configure_logs

@@ -7,13 +7,14 @@ from dataclasses import fields
 
 import click
 
-from amondawa.settings import Settings, read_settings, variable_of
+from amondawa.settings import Settings, variable_of
+from amondawa.store.configuration import configured_settings
 
 
 @click.command()
 def settings() -> None:
-    """Print every setting's environment variable with the value in force; `#` marks those at their default."""
-    in_force = read_settings({}, os.environ)
+    """Print every setting's environment variable with the value in force, stored configuration included; `#` = default."""
+    in_force = configured_settings({}, os.environ)
     for field in fields(Settings):
         value = getattr(in_force, field.name)
         mark = "#" if value == field.default else " "

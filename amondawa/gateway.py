@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-import numpy as np
-
-from amondawa.errors import StorageFull, TooOld
+from amondawa.errors import StorageFull
 from amondawa.index.blocks import OpenBlocks
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
+from amondawa.ingest.admission import Admission
 from amondawa.ingest.documents import Documents
 from amondawa.ingest.entry import DeleteEntry
+from amondawa.ingest.maintenance import Maintainer, Report, Rules
+from amondawa.ingest.upkeep import Upkeep
 from amondawa.ingest.writer import Writer
 from amondawa.model.points import WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
@@ -27,7 +29,8 @@ from amondawa.query.names import NameReader
 from amondawa.query.reader import Reader
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
-from amondawa.store.blocks import BlockPlan
+from amondawa.store.blocks import Block, BlockPlan, Throughput
+from amondawa.store.retention import Retention
 
 T = TypeVar("T")
 Watcher = Callable[[WriteBatch], Awaitable[None]]
@@ -156,12 +159,16 @@ class Gateway:
         self._store = store
         self._now_ms = now_ms
         plan = BlockPlan(settings.store_column_height_s, settings.store_history_s, settings.store_history_blocks)
+        retention = Retention.parse(settings.store_history_s, settings.retention)
         self._registry = SeriesRegistry()
-        self._blocks = OpenBlocks(store, plan)
-        self._directory = RowDirectory(store, self._registry, self._blocks)
+        self._admission = Admission(plan, retention, self._registry)
+        self._blocks = OpenBlocks(store, plan, Throughput.of_settings(settings))
+        self._directory = RowDirectory(
+            store, self._registry, self._blocks, settings.cache_write_index_key, settings.cache_query_index_key
+        )
         self._names = NameTable(store, self._blocks)
         self._documents = Documents(store)
-        self._cache = RowCache(settings.cache_datapoints_bytes)
+        self._cache = RowCache(settings.cache_datapoints_bytes, settings.cache_datapoints_rows)
         self._writer = Writer(
             store,
             self._registry,
@@ -172,8 +179,12 @@ class Gateway:
             flush_age_s=settings.flush_age_s,
             changed=self._cache.drop,
             now_ms=now_ms,
+            retention=retention,
         )
-        reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache)
+        rules, holder = Rules.of_settings(settings), settings.gateway_id or socket.gethostname()
+        maintainer = Maintainer(store, self._blocks, rules, holder, self._forget)
+        self._upkeep = Upkeep(maintainer, self._writer.sweep, now_ms, billed=store.bills_writes)
+        reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache, retention, now_ms)
         self._reader = reader
         self._name_reader = NameReader(self._registry, self._names, self._writer.head, reader)
         self._executor = Executor(
@@ -189,6 +200,13 @@ class Gateway:
         self._full_until_ms = 0
         self._watchers: tuple[Watcher, ...] = ()
 
+    def _forget(self, blocks: Sequence[Block]) -> None:
+        """Forget what is cached of blocks that are not shown any more."""
+        self._directory.forget(blocks)
+        self._names.forget(blocks)
+        for block in blocks:
+            self._cache.forget(block.start_s, block.end_s)
+
     @classmethod
     async def start(cls, settings: Settings, store: BlockStore, now_ms: Callable[[], int] = wall_clock_ms) -> Gateway:
         """Open the blocks, read the journal back, and return a gateway that serves.
@@ -198,6 +216,7 @@ class Gateway:
         """
         gateway = cls(settings, store, now_ms)
         await asyncio.to_thread(gateway._open)
+        await gateway._upkeep.start()
         await gateway._writer.start()
         return gateway
 
@@ -207,10 +226,18 @@ class Gateway:
 
     async def stop(self, deadline_s: float = 8.0) -> None:
         """Make everything durable, flush within the deadline, and close the store."""
-        await self._writer.stop(deadline_s)
+        await asyncio.gather(self._writer.stop(deadline_s), self._upkeep.stop())
         self._executor.pool.shutdown(wait=False, cancel_futures=True)
         self._io.shutdown(wait=True)
         await asyncio.to_thread(self._store.close)
+
+    async def maintain(self) -> Report:
+        """Look after the blocks and sweep now, as happens at intervals; return what was done to the blocks."""
+        return await self._upkeep.run()
+
+    async def sweep(self) -> int:
+        """Remove points that have expired or are past their retention now; return how many went."""
+        return await self._writer.sweep()
 
     async def flush(self) -> None:
         """Write all points of the head as chunks now."""
@@ -232,24 +259,11 @@ class Gateway:
 
     async def write(self, batch: WriteBatch) -> None:
         """Make a batch durable and visible."""
-        oldest_s = self._blocks.plan.oldest_allowed_s(self._now_ms() // 1000)
-        if oldest_s is None or not len(batch):
-            await self._write(batch)
-            return
-        old = batch.times_ms < oldest_s * 1000
-        if not old.any():
-            await self._write(batch)
-            return
-        kept = ~old
-        points = batch.points().take(kept)
-        await self._write(
-            WriteBatch(batch.refs[kept], points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
-        )
-        first = int(np.flatnonzero(old)[0])
-        time_ms = int(batch.times_ms[first])
-        raise TooOld(
-            f"timestamp {time_ms} is older than the history that is kept", field="timestamp", index=first, value=time_ms
-        )
+        kept, refusal = self._admission.split(batch, self._now_ms())
+        if refusal is None or len(kept):
+            await self._write(kept)
+        if refusal is not None:
+            raise refusal
 
     async def _write(self, batch: WriteBatch) -> None:
         try:
@@ -365,6 +379,7 @@ class Gateway:
             **self._writer.statistics(),
             "series": float(len(self._registry)),
             "storage_full": float(self._now_ms() < self._full_until_ms),
+            "maintenance_failures": float(self._upkeep.failures),
             "queries": float(self._executor.queries),
             "points_read": float(self._executor.points_read),
             "row_cache_bytes": float(self._cache.memory_bytes),

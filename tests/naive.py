@@ -186,7 +186,18 @@ class NaiveGateway:
         ]
 
     def _in_use(self, domain: str) -> list[Series]:
-        return [s for ref, s in enumerate(self._series) if s.domain == domain and self._data.get(ref)]
+        now = self.now_ms
+        return [
+            s
+            for ref, s in enumerate(self._series)
+            if s.domain == domain and any(v[2] == 0 or v[2] > now for _, v in self._data.get(ref, {}).values())
+        ]
+
+    def expired_names(self, domain: str) -> tuple[set[str], set[str], set[str]]:
+        """Return metric names, tag names and hosts of all series that points were kept of, expired or not."""
+        kept = [s for ref, s in enumerate(self._series) if s.domain == domain and self._data.get(ref)]
+        pairs = [pair for s in kept for pair in s.tags]
+        return {s.metric for s in kept}, {k for k, _ in pairs}, {v for k, v in pairs if k == "host"}
 
     async def metric_names(self, domain: str, prefix: str = "") -> list[str]:
         return sorted({s.metric for s in self._in_use(domain) if s.metric.startswith(prefix)})

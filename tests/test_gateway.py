@@ -61,6 +61,7 @@ STEP = st.one_of(
     st.tuples(st.just("restart")),
     st.tuples(st.just("crash")),
     st.tuples(st.just("pack")),
+    st.tuples(st.just("sweep")),
     DELETE,
     st.tuples(st.just("query"), st.sampled_from(METRICS), FILTERS, TIMES, TIMES, st.booleans(), st.integers(0, 5)),
 )
@@ -147,6 +148,8 @@ class Pair:
                 await gateway.write(batch_of(gateway, rest[0]))
         elif what == "flush":
             await self.real.flush()
+        elif what == "sweep":
+            await self.real.sweep()
         elif what == "pack":
             self.real._writer.head.active.runs()
             self.real._writer.head.active.pack(self.real._writer.head.cache)
@@ -175,9 +178,22 @@ class Pair:
     async def compare_all(self) -> None:
         for metric in METRICS:
             await self.compare(metric, (), MIN_TIME_MS, MAX_TIME_MS, False, 0)
-        assert await self.real.metric_names("default") == await self.naive.metric_names("default")
-        assert await self.real.tag_names("default") == await self.naive.tag_names("default")
-        assert await self.real.tag_values("default", "host") == await self.naive.tag_values("default", "host")
+        await self.compare_names(swept=False)
+
+    async def compare_names(self, *, swept: bool) -> None:
+        """Names are those of points that are alive; until the sweep also some of points that have expired."""
+        for real, naive, expired in zip(
+            await names_of(self.real), await names_of(self.naive), self.naive.expired_names("default"), strict=True
+        ):
+            assert set(naive) <= set(real)
+            assert set(real) <= set(naive) | (set() if swept else expired)
+            assert real == sorted(real)
+
+
+async def names_of(gateway: Any) -> tuple[list[str], list[str], list[str]]:
+    """Return the metric names, the tag names and the hosts of the default domain."""
+    metrics, tags = await gateway.metric_names("default"), await gateway.tag_names("default")
+    return metrics, tags, await gateway.tag_values("default", "host")
 
 
 async def abandon(gateway: Gateway) -> None:
@@ -188,6 +204,7 @@ async def abandon(gateway: Gateway) -> None:
     writer._loop_task.cancel()
     await asyncio.gather(writer._loop_task, return_exceptions=True)
     await writer.journal.stop()
+    await gateway._upkeep.stop()
     for pool in (writer._worker, writer._packer, gateway._executor.pool, gateway._io):
         pool.shutdown(wait=True)
 
@@ -200,6 +217,9 @@ async def play(pair: Pair, history: list[tuple[Any, ...]]) -> None:
         await pair.compare_all()
         await pair.reopen(crash=False)
         await pair.compare_all()
+        await pair.real.sweep()
+        await pair.compare_all()
+        await pair.compare_names(swept=True)
     finally:
         await pair.real.stop()
 

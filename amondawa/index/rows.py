@@ -26,15 +26,22 @@ class RowDirectory:
 
     Args:
         budget_refs: partitions past this many refs in all are forgotten, least recently used first.
+        budget_partitions: the same for partitions past this many.
     """
 
     def __init__(
-        self, store: BlockStore, registry: SeriesRegistry, blocks: OpenBlocks, budget_refs: int = 64_000_000
+        self,
+        store: BlockStore,
+        registry: SeriesRegistry,
+        blocks: OpenBlocks,
+        budget_refs: int = 64_000_000,
+        budget_partitions: int = 100_000,
     ) -> None:
         self._store = store
         self._registry = registry
         self._blocks = blocks
         self._budget = budget_refs
+        self._budget_partitions = budget_partitions
         self._lock = threading.Lock()
         self._partitions: OrderedDict[tuple[bytes, str], _Partition] = OrderedDict()
         self._size = 0
@@ -66,7 +73,9 @@ class RowDirectory:
             loaded = self._load(metric, block, missing[0], missing[-1])
             with self._lock:
                 if self._versions.get(name, 0) == version:
-                    self._keep(name, {base: loaded.get(base, NO_REFS) for base in missing})
+                    found = {base: loaded.get(base, NO_REFS) for base in missing}
+                    self._keep(name, found)
+                    return {base: found.get(base, known.get(base, NO_REFS)) for base in bases}
 
     def _load(self, metric: MetricSeries, block: Block, first_s: int, last_s: int) -> _Partition:
         hashes = [keys.index_key(metric.metric_key, shard) for shard in range(keys.INDEX_SHARDS)]
@@ -83,7 +92,9 @@ class RowDirectory:
         partition = self._partitions.setdefault(name, {})
         partition.update(loaded)
         self._size += sum(len(refs) + 16 for refs in loaded.values())
-        while self._size > self._budget and len(self._partitions) > 1:
+        while len(self._partitions) > 1 and (
+            self._size > self._budget or len(self._partitions) > self._budget_partitions
+        ):
             _, forgotten = self._partitions.popitem(last=False)
             self._size -= sum(len(refs) + 16 for refs in forgotten.values())
 
@@ -161,6 +172,17 @@ class NameTable:
                 if name:
                     pairs.add((name, value))
         return loaded
+
+    def domains(self, block: Block) -> list[str]:
+        """Return the domains that have had names in a block."""
+        found = (item for page in self._store.query(block.index_table, keys.DOMAINS_KEY) for item in page)
+        return [keys.parse_domain(item.range, item.value) for item in found]
+
+    def domain_items(self, domain: str, block: Block) -> list[Item]:
+        """Return the item that lists a domain among those of a block; none when its names are there already."""
+        if self.of_block(domain, block):
+            return []
+        return [Item(keys.DOMAINS_KEY, keys.domain_range(domain), keys.domain_value(domain))]
 
     def metrics(self, domain: str) -> set[str]:
         """Return the metrics with stored rows."""

@@ -17,6 +17,8 @@ from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
 
 BATCH_ROWS = 512
+Cut = Callable[[Points], tuple[Points, int]]
+"""From the points of a row to those that are kept and the number of those that go."""
 
 
 class Eraser:
@@ -49,17 +51,27 @@ class Eraser:
         """
         count = 0
         touched: set[int] = set()
+
+        def cut(points: Points) -> tuple[Points, int]:
+            return _cut(points, start_ms, end_ms)
+
         for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
-            doomed = member_of(refs, present)
-            for at in range(0, len(doomed), BATCH_ROWS):
-                removed = self._erase_rows(metric, block, base_s, doomed[at : at + BATCH_ROWS], start_ms, end_ms)
-                count += sum(removed.values())
-                touched.update(ref for ref, points in removed.items() if points)
+            removed = self.cut(metric, block, base_s, member_of(refs, present), cut)
+            count += sum(removed.values())
+            touched.update(ref for ref, points in removed.items() if points)
         return count, touched
 
-    def _erase_rows(
-        self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, start_ms: int, end_ms: int
-    ) -> dict[int, int]:
+    def cut(self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut) -> dict[int, int]:
+        """Cut the rows of some series (refs ascending) at one base time; return how many points each lost.
+
+        A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
+        """
+        removed: dict[int, int] = {}
+        for at in range(0, len(refs), BATCH_ROWS):
+            removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut)
+        return removed
+
+    def _cut_rows(self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut) -> dict[int, int]:
         """Rewrite some rows of one base time; return how many points each lost."""
         owners = {
             keys.row_key(metric.metric_key, base_s, self._registry.tags_key_of(ref)): ref for ref in refs.tolist()
@@ -71,7 +83,7 @@ class Eraser:
         deletes: list[Key] = []
         for row_key, ref in owners.items():
             items = stored.get(row_key, [])
-            kept, lost = _cut(rows.read_row(items) if items else Points.empty(), start_ms, end_ms)
+            kept, lost = cut(rows.read_row(items) if items else Points.empty())
             removed[ref] = lost
             if not len(kept):
                 emptied.append(ref)

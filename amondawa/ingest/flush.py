@@ -53,6 +53,7 @@ class Flusher:
 
     Args:
         changed: called with the (ref, base time) names of rows after each commit, so that caches forget them.
+        now_ms: the wall clock.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Flusher:
         directory: RowDirectory,
         names: NameTable,
         changed: Callable[[list[tuple[int, int]]], None],
+        now_ms: Callable[[], int],
     ) -> None:
+        self._now_ms = now_ms
         self._store = store
         self._registry = registry
         self._blocks = blocks
@@ -115,16 +118,28 @@ class Flusher:
             yield RowPoints(ref, int(numbers[start]) * height, ordered.take(slice(start, stop)))
 
     def _write(self, group: Sequence[RowPoints], generation: int) -> None:
-        """Write some rows, block by block."""
+        """Write some rows, block by block; those past the history by now are not written."""
+        group = [row for row in group if not self._blocks.is_past(row.base_s)]
         blocks = {base_s: self._blocks.of(base_s) for base_s in {row.base_s for row in group}}
         by_block: dict[Block, list[RowPoints]] = {}
+        now_ms = self._now_ms()
         for row in group:
+            if self._is_gone(row, blocks[row.base_s], now_ms):
+                continue
             by_block.setdefault(blocks[row.base_s], []).append(row)
         for block, members in by_block.items():
             change = _Change(block)
             self._add_index(change, members)
             self._add_chunks(change, members, generation)
             self._commit(change, members)
+
+    def _is_gone(self, row: RowPoints, block: Block, now_ms: int) -> bool:
+        """Say whether all points of a row have expired; not so when it may be stored already, for they hide what is older."""
+        expires = row.points.expires_ms
+        if expires is None or self._store.bills_writes or not ((expires > 0) & (expires <= now_ms)).all():
+            return False
+        known = self._directory.known_rows(self._registry.metric_of(row.ref), block, row.base_s)
+        return not len(member_of(np.array([row.ref], np.int32), known))
 
     def _add_index(self, change: _Change, members: Sequence[RowPoints]) -> None:
         grouped: dict[tuple[MetricSeries, int], list[int]] = {}
@@ -143,6 +158,7 @@ class Flusher:
                 change.new_names.setdefault(metric, set()).update(missing)
         for metric, pairs in change.new_names.items():
             change.index += self._names.items(metric.domain, metric.metric, pairs)
+            change.index += self._names.domain_items(metric.domain, change.block)
 
     def _add_chunks(self, change: _Change, members: Sequence[RowPoints], generation: int) -> None:
         row_keys = []
@@ -160,6 +176,7 @@ class Flusher:
             merged, replaced = merge_tail(row.points, stored.get(row_key, ()))
             items = rows.chunk_items(row_key, row.base_s, merged, generation, self._registry.key_of(row.ref))
             change.puts += items
+            change.index += expiry_items(row_key, row.base_s, merged, self._registry.key_of(row.ref))
             written = {item.range for item in items}
             change.deletes += [(item.hash, item.range) for item in replaced if item.range not in written]
 
@@ -176,6 +193,14 @@ class Flusher:
         self._changed([(row.ref, row.base_s) for row in members])
         self.points_flushed += sum(len(row.points) for row in members)
         self.chunks_written += len(change.puts)
+
+
+def expiry_items(row_key: bytes, base_s: int, points: Points, series_key: bytes) -> list[Item]:
+    """Return the entry that has a row looked at once the last of these points has expired; none when they never do."""
+    if points.expires_ms is None or not points.expires_ms.any():
+        return []
+    due_s = -(-int(points.expires_ms.max()) // keys.SECOND_MS)
+    return [Item(*keys.expiry_entry(due_s, row_key), keys.expiry_value(base_s, series_key))]
 
 
 def merge_tail(points: Points, stored: Sequence[Item]) -> tuple[Points, list[Item]]:

@@ -22,13 +22,17 @@ from amondawa.ingest.head import Generation, Head
 from amondawa.ingest.journal import Journal
 from amondawa.ingest.recovery import Recovery, targets
 from amondawa.ingest.run import Tombstone
+from amondawa.ingest.sweep import Sweeper
 from amondawa.model.points import Int32s, WriteBatch
 from amondawa.store.base import BlockStore, Item
+from amondawa.store.retention import Retention
 
 MASTER = "master"
 _GENERATION = (b"journal", b"generation")
 PENDING_BYTES = 32 * 1024 * 1024
 """Batches that wait for their commit may occupy this much."""
+SETTLE_S = 3_600
+"""Where several gateways share a store, rows are swept this long after the last of them must have flushed."""
 CLOSED_GRACE_MS = 300_000
 """How long after the end of a row late points are waited for before it is flushed."""
 
@@ -41,6 +45,7 @@ class Writer:
     Args:
         changed: called (in a worker thread) with names of rows that changed in the store.
         now_ms: the wall clock.
+        retention: how long points of a metric are kept.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Writer:
         flush_age_s: int,
         changed: Callable[[list[tuple[int, int]]], None],
         now_ms: Callable[[], int],
+        retention: Retention = Retention(),  # noqa: B008 - nothing in it changes but what it has looked up
     ) -> None:
         self._store = store
         self._registry = registry
@@ -64,7 +70,9 @@ class Writer:
         self._flush_age_ms = flush_age_s * 1000
         self._now_ms = now_ms
         self._eraser = Eraser(store, registry, blocks, directory, names, changed)
-        self._flusher = Flusher(store, registry, blocks, directory, names, changed)
+        self._flusher = Flusher(store, registry, blocks, directory, names, changed, now_ms)
+        settle_s = flush_age_s + SETTLE_S if store.bills_writes else 0  # an embedded store has one gateway
+        self._sweeper = Sweeper(store, registry, blocks, directory, names, self._eraser, retention, settle_s)
         self._worker = ThreadPoolExecutor(1, "flush")
         self._packer = ThreadPoolExecutor(1, "pack")
         self._maintenance = asyncio.Lock()
@@ -115,6 +123,7 @@ class Writer:
         """Refuse writes, make what waits durable, flush as far as the deadline allows (the rest stays in the journal)."""
         end = time.monotonic() + deadline_s
         self._accepting = False
+        self._sweeper.stop()
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
@@ -286,6 +295,12 @@ class Writer:
         self._store.tidy()
         log.info("flushed", points=generation.points, seconds=round(time.monotonic() - started, 3))
 
+    async def sweep(self) -> int:
+        """Remove what has expired or is past its retention; return how many points went. See Sweeper.sweep."""
+        async with self._maintenance:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
+
     def statistics(self) -> dict[str, float]:
         """Return counters and gauges of the write path."""
         journal = self.journal
@@ -295,6 +310,7 @@ class Writer:
             "points_flushed": self._flusher.points_flushed,
             "chunks_written": self._flusher.chunks_written,
             "flush_failures": self.flush_failures,
+            "points_swept": self._sweeper.points_swept,
             "head_points": self.head.points,
             "head_bytes": self.head.memory_bytes,
             "journal_entries": journal.entries if journal else 0,

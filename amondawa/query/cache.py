@@ -13,13 +13,14 @@ RowName = tuple[int, int]
 
 
 class RowCache:
-    """Least recently used rows within a budget of bytes; safe in any thread.
+    """Least recently used rows within a budget of bytes and of rows; safe in any thread.
 
     A reader takes `epoch` before it reads the store and hands it to `keep`: rows read before a change are not kept.
     """
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, budget_rows: int = 1_000_000) -> None:
         self._budget = budget_bytes
+        self._budget_rows = budget_rows
         self._lock = threading.Lock()
         self._rows: OrderedDict[RowName, tuple[Points, int]] = OrderedDict()
         self._bytes = 0
@@ -57,7 +58,7 @@ class RowCache:
                 before = self._rows.pop(name, None)
                 self._bytes += size - (before[1] if before else 0)
                 self._rows[name] = (points, size)
-            while self._bytes > self._budget and self._rows:
+            while self._rows and (self._bytes > self._budget or len(self._rows) > self._budget_rows):
                 _, (_, size) = self._rows.popitem(last=False)
                 self._bytes -= size
 
@@ -69,6 +70,12 @@ class RowCache:
                 entry = self._rows.pop(name, None)
                 if entry is not None:
                     self._bytes -= entry[1]
+
+    def forget(self, start_s: int, end_s: int) -> None:
+        """Forget the rows with start_s <= base time < end_s."""
+        with self._lock:
+            gone = [name for name in self._rows if start_s <= name[1] < end_s]
+        self.drop(gone)
 
 
 def _size(points: Points) -> int:

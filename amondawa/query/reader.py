@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
-from amondawa.index.rows import RowDirectory
+from amondawa.index.rows import NO_REFS, RowDirectory
 from amondawa.ingest.head import Head, HeadView, member_of
 from amondawa.model.points import Int32s, Kind, Points
 from amondawa.model.query import Identity, Query, Selection
@@ -18,6 +18,7 @@ from amondawa.query.cache import RowCache, RowName
 from amondawa.store import keys, rows
 from amondawa.store.base import BlockStore
 from amondawa.store.blocks import Block
+from amondawa.store.retention import Retention
 
 FETCH_ROWS = 512
 """Rows asked of the store at a time, so that a long query checks its budget now and then."""
@@ -32,11 +33,25 @@ class SeriesPoints:
 
 
 class Reader:
-    """Reads series from chunks and head together; safe in any thread."""
+    """Reads series from chunks and head together; safe in any thread.
+
+    Args:
+        retention: how long points of a metric are kept; older ones are not seen, whether they are gone yet or not.
+        now_ms: the wall clock.
+    """
 
     def __init__(
-        self, store: BlockStore, registry: SeriesRegistry, directory: RowDirectory, head: Head, cache: RowCache
+        self,
+        store: BlockStore,
+        registry: SeriesRegistry,
+        directory: RowDirectory,
+        head: Head,
+        cache: RowCache,
+        retention: Retention,
+        now_ms: Callable[[], int],
     ) -> None:
+        self._retention = retention
+        self._now_ms = now_ms
         self._store = store
         self._registry = registry
         self._directory = directory
@@ -52,6 +67,11 @@ class Reader:
         """
         view = self._head.view()  # before the directory: what leaves the head is in the directory by then
         selection = query.selection
+        oldest_ms = self._retention.oldest_ms(selection.metric, now_ms)
+        if query.start_ms < oldest_ms:
+            query = replace(query, start_ms=oldest_ms)
+            if query.end_ms < oldest_ms:
+                return
         metric = self._registry.metric_or_new(selection.domain, selection.metric)
         stored = self._directory.rows(metric, query.start_ms // 1000, query.end_ms // 1000)
         matched = self._registry.match(selection)
@@ -116,6 +136,9 @@ class Reader:
 
     def series_in(self, selection: Selection, start_ms: int, end_ms: int) -> Int32s:
         """Return the refs that match and have rows in the range, ascending, without reading points."""
+        start_ms = max(start_ms, self._retention.oldest_ms(selection.metric, self._now_ms()))
+        if end_ms < start_ms:
+            return NO_REFS
         view = self._head.view()
         metric = self._registry.metric_or_new(selection.domain, selection.metric)
         stored = self._directory.rows(metric, start_ms // 1000, end_ms // 1000)

@@ -81,6 +81,13 @@ class BlockStore(ABC):
     def refresh(self) -> None:  # noqa: B027 - nothing to do is a right answer
         """Notice tables that another process created or deleted since they were last looked at."""
 
+    def delete_everything(self) -> None:
+        """Delete all tables and the journal: nothing of the data is left."""
+        for table in self.tables():
+            self.delete_table(table)
+        for segment in self.journal_segments():
+            self.journal_drop(segment)
+
     @abstractmethod
     def set_capacity(self, table: str, capacity: Capacity) -> None:
         """Change a table's throughput; engines without throughput only remember it."""

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from amondawa.errors import Corrupt
+from amondawa.errors import ConfigError, Corrupt
+from amondawa.settings import Settings
 from amondawa.store.base import Capacity
 
 DEFAULT_BLOCK_S = 30 * 86_400
@@ -26,8 +27,9 @@ class Block:
     Attributes:
         start_s, end_s: rows with start_s <= base time < end_s, seconds since 1970.
         name: part of its tables' names; start and length, so that plans of different lengths share no block.
-        turned_down: whether its write capacity was lowered after its time.
-        capacity: throughput it was created with.
+        turned_down: whether its throughput was taken back after its time.
+        capacity: throughput of its table of points, as it was last set.
+        index_capacity: the same of its index.
     """
 
     start_s: int
@@ -35,6 +37,7 @@ class Block:
     name: str
     turned_down: bool = False
     capacity: Capacity = Capacity()
+    index_capacity: Capacity = Capacity()
 
     @property
     def datapoints_table(self) -> str:
@@ -50,6 +53,37 @@ class Block:
     def length_s(self) -> int:
         """Length in seconds."""
         return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What the tables of a block that is written to are given."""
+
+    datapoints: Capacity = Capacity()
+    index: Capacity = Capacity()
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Throughput:
+        """Return what the settings ask for; reads are divided among all blocks of the history.
+
+        Raises:
+            ConfigError: a table is given reads but no writes, or writes but no reads.
+        """
+        blocks = settings.store_history_blocks + 1
+        return cls(
+            _capacity("datapoints", settings.tp_read_datapoints, settings.tp_write_datapoints, blocks),
+            _capacity("index_key", settings.tp_read_index_key, settings.tp_write_index_key, blocks),
+        )
+
+    def given_to(self, block: Block) -> Block:
+        """Return the block as it is listed with this throughput."""
+        return replace(block, capacity=self.datapoints, index_capacity=self.index)
+
+
+def _capacity(name: str, read: int, write: int, blocks: int) -> Capacity:
+    if bool(read) != bool(write):
+        raise ConfigError(f"tp_write_{name} and tp_read_{name} must both be given or both be 0 (on demand)")
+    return Capacity(-(-read // blocks), write) if write else Capacity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +140,14 @@ class BlockPlan:
         names = {block.name for block in blocks}
         return [block for block in wanted if block.name not in names]
 
+    def to_retune(self, blocks: Iterable[Block], now_s: int, throughput: Throughput) -> list[Block]:
+        """Return the blocks in use, now or next, whose tables have another throughput than they should, oldest first."""
+        current = self.block_of(now_s)
+        in_use = {current.name, self.block_of(current.end_s).name}
+        return sorted(
+            (block for block in blocks if block.name in in_use and throughput.given_to(block) != block), key=_start
+        )
+
     def to_turn_down(
         self, blocks: Iterable[Block], now_s: int, turndown_min_s: int, turndown_pct: float
     ) -> list[Block]:
@@ -129,8 +171,11 @@ class BlockPlan:
 
 
 def turned_down(block: Block) -> Block:
-    """Return the block as it is listed after its write capacity was lowered."""
-    return replace(block, turned_down=True)
+    """Return the block as it is listed once it is turned down: on demand, which costs nothing while nobody asks.
+
+    The least provisioned throughput would cost money for nothing, and stop points that come late.
+    """
+    return replace(block, turned_down=True, capacity=Capacity(), index_capacity=Capacity())
 
 
 def overlapping(blocks: Sequence[Block], start_s: int, end_s: int) -> list[Block]:
@@ -157,6 +202,7 @@ def parse_master(value: bytes) -> Block:
             str(item["name"]),
             bool(item["turned_down"]),
             Capacity(**item["capacity"]),
+            Capacity(**item.get("index_capacity", {})),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt(f"master item does not parse: {value[:80]!r}") from error

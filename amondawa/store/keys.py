@@ -19,11 +19,14 @@ from amondawa.model.points import Int64s
 from amondawa.model.series import Series, Tags
 from amondawa.store.base import HASH_BYTES, RANGE_BYTES
 
+EXPIRY_SHARDS = 4
+"""hash keys over which the rows of a block that hold points with an expiry are spread"""
 INDEX_SHARDS = 16
 """hash keys over which one metric's index entries are spread"""
 SECOND_MS = 1_000
 
 _DIGEST_MARK = b"\xff"
+_LIST_MARK = b"\xfe"
 _DIGEST_BYTES = 32
 _TIME_BIAS = 1 << 63
 _CLOSE = re.compile(rb"\x00(?!\xff)")
@@ -66,7 +69,12 @@ def metric_key(domain: str, metric: str) -> bytes:
 
 def tags_key(tags: Tags) -> bytes:
     """Return the key of tags (sorted by name), in the order of the tags as tuples."""
-    return b"".join([_text(name) + _text(value) for name, value in tags])
+    if not tags:
+        return b""
+    joined = "\0".join([text for pair in tags for text in pair])
+    if joined.count("\0") != 2 * len(tags) - 1:  # a text holds a NUL and must be escaped
+        return b"".join([_text(name) + _text(value) for name, value in tags])
+    return joined.encode("utf-8", "surrogatepass") + b"\0"
 
 
 def series_key(domain: str, metric: str, tags: Tags) -> bytes:
@@ -260,6 +268,57 @@ def parse_name_whole(whole: bytes) -> tuple[str, str, str]:
 def parse_name_range(key: bytes) -> tuple[str, str, str] | None:
     """Return (metric, tag name, tag value), or None when the key is hashed. Raises Corrupt."""
     return None if name_range_is_hashed(key) else parse_name_whole(key)
+
+
+# lists of a block ------------------------------------------------------------------------------------------------------
+
+DOMAINS_KEY = _LIST_MARK + b"domains"
+"""hash key of the list of domains that have names in a block; range key: text domain"""
+
+
+def domain_range(domain: str) -> bytes:
+    """Return the range key of a domain in the list of domains."""
+    whole = _text(domain)
+    return whole if len(whole) < RANGE_BYTES else _DIGEST_MARK + sha256(whole).digest()
+
+
+def parse_domain(key: bytes, value: bytes) -> str:
+    """Return the domain of an entry whose value is empty, or the domain's text where the key is a digest. Raises Corrupt."""
+    return _texts(value or key, "domain")[0]
+
+
+def domain_value(domain: str) -> bytes:
+    """Return the value of a domain's entry."""
+    whole = _text(domain)
+    return b"" if len(whole) < RANGE_BYTES else whole
+
+
+def expiry_keys() -> list[bytes]:
+    """Return the hash keys of a block's list of rows with points that expire."""
+    return [_LIST_MARK + b"expiry" + bytes((shard,)) for shard in range(EXPIRY_SHARDS)]
+
+
+def expiry_entry(due_s: int, row_key: bytes) -> tuple[bytes, bytes]:
+    """Return (hash key, range key) of the entry that has a row looked at from a time on, seconds since 1970."""
+    digest = sha256(row_key).digest()
+    return _LIST_MARK + b"expiry" + bytes((digest[0] % EXPIRY_SHARDS,)), expiry_until(due_s) + digest[:16]
+
+
+def expiry_until(due_s: int) -> bytes:
+    """Return what the range keys of entries due at a time begin with; those due earlier sort before it."""
+    return _pack_time(due_s + _TIME_BIAS)
+
+
+def expiry_value(base_s: int, series_key: bytes) -> bytes:
+    """Return the value of an entry: the row's base time and its series."""
+    return _pack_time(base_s + _TIME_BIAS) + series_key
+
+
+def parse_expiry_value(value: bytes) -> tuple[int, bytes]:
+    """Return (base time in seconds, series key). Raises Corrupt."""
+    if len(value) < 8:
+        raise Corrupt(f"entry of a row that expires is {len(value)} bytes long")
+    return _unpack_time(value)[0] - _TIME_BIAS, value[8:]
 
 
 def after_prefix(prefix: bytes) -> bytes:

@@ -1,0 +1,50 @@
+"""Retention: how long points are kept, by metric. Pure; the clock is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+
+FOR_EVER_MS = -(2**63)
+"""the oldest time there is, in ms"""
+_KNOWN = 65_536
+
+
+class Retention:
+    """The history, and shorter times for metrics whose names match a pattern; safe in any thread.
+
+    Args:
+        history_s: how long all points are kept, 0 = for ever.
+        rules: (pattern, seconds), see fnmatch; the first that matches a metric counts.
+    """
+
+    def __init__(self, history_s: int = 0, rules: Sequence[tuple[str, int]] = ()) -> None:
+        self._history_ms = history_s * 1000
+        self._rules = [(re.compile(translate(pattern)), seconds * 1000) for pattern, seconds in rules]
+        self._known: dict[str, int] = {}
+        self.shortest_ms = min((kept for _, kept in self._rules), default=0)
+        """the shortest time of a rule, in ms; 0 = there is none"""
+
+    @classmethod
+    def parse(cls, history_s: int, text: str) -> Retention:
+        """Return what a setting says: `PATTERN=SECONDS`, separated by commas."""
+        entries = [entry.strip().rpartition("=") for entry in text.split(",") if entry.strip()]
+        return cls(history_s, [(pattern, int(seconds)) for pattern, _, seconds in entries])
+
+    def by_rule_ms(self, metric: str) -> int:
+        """Return how long points of a metric are kept by a rule, in ms; 0 = none says."""
+        if not self._rules:
+            return 0
+        kept = self._known.get(metric)
+        if kept is None:
+            kept = next((time_ms for pattern, time_ms in self._rules if pattern.match(metric)), 0)
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[metric] = kept
+        return kept
+
+    def oldest_ms(self, metric: str, now_ms: int) -> int:
+        """Return the time before which points of a metric are not kept, in ms since 1970."""
+        times = [time_ms for time_ms in (self._history_ms, self.by_rule_ms(metric)) if time_ms]
+        return now_ms - min(times) if times else FOR_EVER_MS
