@@ -1,0 +1,1 @@
+"""Programs around real clients of other languages, and how they are built."""
