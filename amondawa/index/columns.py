@@ -68,8 +68,10 @@ class TagColumn:
         if code is None:
             code = self._numbers[value] = len(self.values)
             self.values.append(value)
-        self._codes.pad(position, ABSENT)
-        self._codes.append(code)
+        codes = self._codes
+        if codes.count != position:
+            codes.pad(position, ABSENT)
+        codes.append(code)
 
     def codes(self, count: int) -> Int32s:
         """Return the code of each of the first `count` positions, ABSENT where the series lacks the tag."""
