@@ -117,6 +117,10 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "store": ("sqlite", "dynamodb", "memory"),
     "log": ("auto", "json", "console"),
 }
+STORE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "dynamodb": {"store_column_height_s": 28_800, "flush_age_s": 43_200},
+}
+"""Defaults of a store that differ from those of the fields; the arithmetic is in docs/cost.md."""
 _MIB = 1024 * 1024
 _PORT = (0, 65_535)
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -192,6 +196,8 @@ def read_settings(
             values[field.name] = _checked(field.name, _option_of(field.name), given, type(field.default))
         elif text:
             values[field.name] = _checked(field.name, variable_of(field.name), text, type(field.default))
+    for name, value in STORE_DEFAULTS.get(str(values.get("store")), {}).items():
+        values.setdefault(name, value)
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was brought to its field's type
     return _with_anonymous_domain(settings, "default_domain" in values)
 

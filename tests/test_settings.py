@@ -134,3 +134,12 @@ def test_texts_have_rules_too(variable: str, value: str):
 def test_strangers_are_told_with_what_was_probably_meant():
     found = unknown_variables({"AMDW_DATTA": "x", "AMDW_QQQQQQ": "1", "AMDW_DATA": "y", "PATH": "/bin"})
     assert found == {"AMDW_DATTA": "AMDW_DATA", "AMDW_QQQQQQ": ""}
+
+
+def test_a_store_has_its_own_defaults_which_yield_to_what_is_given():
+    plain, billed = read_settings({}, {}), read_settings({"store": "dynamodb"}, {})
+    assert (plain.store_column_height_s, billed.store_column_height_s) == (86_400, 28_800)
+    assert (plain.flush_age_s, billed.flush_age_s) == (3_600, 43_200)
+    given = {"AMDW_STORE": "dynamodb", "AMDW_FLUSH_AGE_S": "60"}
+    assert read_settings({}, given, {"store_column_height_s": 7_200}).store_column_height_s == 7_200
+    assert read_settings({}, given).flush_age_s == 60
