@@ -51,6 +51,8 @@ class SubQuery:
         explicit_tags: take only series with exactly the tags that the filters name.
         percentiles: of histograms, 0..100, as 32-bit floats.
         show_buckets: histograms as bucket counts.
+        pre_aggregate: read the pre-aggregates in place of the series.
+        rollup_usage: `ROLLUP_RAW` = read no rollups; anything else = where they serve.
     """
 
     aggregator: str | None = None
@@ -63,6 +65,8 @@ class SubQuery:
     explicit_tags: bool = False
     percentiles: tuple[float, ...] = ()
     show_buckets: bool = False
+    pre_aggregate: bool = False
+    rollup_usage: str | None = None
 
     @property
     def histogram(self) -> bool:

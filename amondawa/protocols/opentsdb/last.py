@@ -2,8 +2,8 @@
 
 Without `back_scan` the original looks only into the hour in which a series was last *written*: a point written now for
 long ago is not found. The times of writes are kept in memory (`WriteTimes`); a series that was not written since this
-process began, or only by another protocol, is answered with its newest point, whenever that was. The hour before counts
-too, so that the turn of an hour hides nothing, and so does all that is later, which another protocol may have written.
+process began, or only by another dialect, is answered with its newest point, whenever that was. The hour before counts
+too, so that the turn of an hour hides nothing, and so does all that is later, which another dialect may have written.
 """
 
 from __future__ import annotations
@@ -45,12 +45,22 @@ class WriteTimes:
 
     def note(self, refs: Int32s, now_ms: int) -> None:
         """Remember that series are written now."""
-        highest = int(refs.max(initial=0))
+        if len(refs) == 1:
+            self._note_one(refs.item(), now_ms // 60_000)
+            return
+        self._make_room(int(refs.max(initial=0)))
+        self._minutes[refs] = now_ms // 60_000
+
+    def _note_one(self, ref: int, minute: int) -> None:
+        """Remember one series, without the cost of array operations."""
+        self._make_room(ref)
+        self._minutes[ref] = minute
+
+    def _make_room(self, highest: int) -> None:
         if highest >= len(self._minutes):
             grown = np.zeros(max(highest + 1, 2 * len(self._minutes)), np.int32)
             grown[: len(self._minutes)] = self._minutes
             self._minutes = grown
-        self._minutes[refs] = now_ms // 60_000
 
     def hour_ms(self, ref: int) -> int | None:
         """Return the start of the hour in which a series was last written; None when that is not known."""
@@ -63,7 +73,8 @@ _WRITE_TIMES: WeakKeyDictionary[GatewayDoor, WriteTimes] = WeakKeyDictionary()
 
 def write_times_of(gateway: GatewayDoor) -> WriteTimes:
     """Return the times of writes of a gateway, one object for all its protocols' writers."""
-    return _WRITE_TIMES.setdefault(gateway, WriteTimes())
+    known = _WRITE_TIMES.get(gateway)
+    return _WRITE_TIMES.setdefault(gateway, WriteTimes()) if known is None else known
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,11 @@ from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, 
 from amondawa.protocols.opentsdb.errors import NoSuchId, NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.histogram_query import histogram_stages
+from amondawa.protocols.opentsdb.rollup_names import GROUPED_TAG, grouped_values
 from amondawa.protocols.opentsdb.uid import UID_HEX, Uids, parse_uids
 
+RAW_ONLY = "ROLLUP_RAW"
+"""the usage of rollups that wants none"""
 SHORTEST_TSUID = 3 * UID_HEX
 _TSUID = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{12})+")
 
@@ -90,7 +93,8 @@ async def _rolled_up(
     sub: CheckedSubQuery, selections: list[Selection], uids: Uids, range_ms: tuple[int, int]
 ) -> list[Selection]:
     """Read rollups in place of the points where they serve the buckets that are asked for."""
-    if sub.downsample is None or sub.asked.histogram or not uids.rollups.intervals_ms:
+    asked = sub.asked
+    if sub.downsample is None or asked.histogram or not uids.rollups.intervals_ms or asked.rollup_usage == RAW_ONLY:
         return selections
     grid = sub.downsample.grid
     step_ms = 0 if grid.calendar or grid.whole else grid.step_ms
@@ -98,7 +102,25 @@ async def _rolled_up(
 
 
 async def _selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
-    """Return what to read."""
+    """Return what to read, rollups aside."""
+    selections = await _raw_selections(sub, uids)
+    if not sub.asked.pre_aggregate or not uids.rollups.intervals_ms:
+        return selections
+    return [_pre_aggregated(one, sub.aggregator, uids) for one in selections]
+
+
+def _pre_aggregated(selection: Selection, function: str, uids: Uids) -> Selection:
+    """Return the selection of a metric's pre-aggregates by a function, unless the client says by which."""
+    name = uids.stored_name("tagk", GROUPED_TAG)
+    filters = selection.filters
+    if function != NO_AGGREGATOR and all(one.name != name for one in filters):
+        values = frozenset(uids.stored_name("tagv", value) for value in grouped_values(function))
+        filters = (*filters, TagFilter(name, values))
+    only = None if selection.only_tags is None else selection.only_tags | {name}
+    return replace(selection, metric=uids.rollups.grouped_name(selection.metric), filters=filters, only_tags=only)
+
+
+async def _raw_selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
     asked = sub.asked
     if asked.tsuids:
         series = dict.fromkeys(_series_of(uids, tsuid) for tsuid in asked.tsuids)

@@ -12,8 +12,12 @@ from amondawa.protocols.opentsdb.incoming import Incoming, parse_points
 from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.put_columns import SeriesCache, Unusual, parse_columns
 from amondawa.protocols.opentsdb.put_points import Collect, Columns, collect_number, collect_points
+from amondawa.protocols.opentsdb.put_sorted import sort_points, split_points
 from amondawa.protocols.opentsdb.report import Flags, refusal, report
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
+
+FEW_POINTS = 8
+"""bodies of fewer points are not worth sorting"""
 
 
 class Putter:
@@ -32,12 +36,25 @@ class Putter:
         try:
             batch = parse_columns(body, self._cache(uids))
         except Unusual:
-            return await write_exactly(self._scope, uids, parse_points(body), flags, collect_number)
+            return await self._put_unusual(body, uids, flags)
         try:
             await write_durably(self._scope, uids, batch)
         except TooOld as error:
             return _report_too_old(flags, error, parse_points(body), list(range(len(batch))), [])
         return report(flags, len(batch), [])
+
+    async def _put_unusual(self, body: bytes, uids: Uids, flags: Flags) -> Answer:
+        """Store the good points of a body that holds bad ones, or is written unusually."""
+        pieces = split_points(body)
+        if len(pieces) < FEW_POINTS:
+            return await write_exactly(self._scope, uids, parse_points(body), flags, collect_number)
+        found = await sort_points(self._scope, uids, self._cache(uids), pieces)
+        try:
+            if found.kept:
+                await write_durably(self._scope, uids, found.batch())
+        except TooOld as error:
+            return _report_too_old(flags, error, parse_points(body), found.kept, found.refused)
+        return report(flags, len(found.kept), found.refused)
 
     def _cache(self, uids: Uids) -> SeriesCache:
         cache = self._caches.get(uids.domain)

@@ -136,7 +136,14 @@ def parse_columns(body: bytes, cache: SeriesCache) -> WriteBatch:
 
 
 def _complete(body: bytes, scanned: Scanned, table: PointTable, cache: SeriesCache) -> WriteBatch:
-    """Fill in what the compiled reader left open: new series, and numbers that need more care."""
+    """Fill in what the compiled reader left open: numbers that need more care, then new series.
+
+    Names of a point with a bad number are not made known.
+    """
+    inexact = np.flatnonzero(scanned.kinds > Kind.DOUBLE)
+    if len(inexact):
+        texts = [body[start:end] for start, end in scanned.offsets[inexact, 4:].tolist()]
+        scanned.kinds[inexact], scanned.bits[inexact] = parse_values([_of_text(_text(text)) for text in texts])
     fresh: dict[tuple[bytes, bytes], int] = {}
     for row in np.flatnonzero(scanned.refs < 0).tolist():
         metric_at, metric_end, tags_at, tags_end, _, _ = scanned.offsets[row].tolist()
@@ -145,10 +152,6 @@ def _complete(body: bytes, scanned: Scanned, table: PointTable, cache: SeriesCac
             fresh[key] = cache.resolve(_text(key[0]), key[1])
             table.add(*key, fresh[key])
         scanned.refs[row] = fresh[key]
-    inexact = np.flatnonzero(scanned.kinds > Kind.DOUBLE)
-    if len(inexact):
-        texts = [body[start:end] for start, end in scanned.offsets[inexact, 4:].tolist()]
-        scanned.kinds[inexact], scanned.bits[inexact] = parse_values([_of_text(_text(text)) for text in texts])
     return WriteBatch(scanned.refs, scanned.times_ms, scanned.kinds, scanned.bits)
 
 

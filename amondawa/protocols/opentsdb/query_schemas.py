@@ -116,6 +116,8 @@ class SubQuerySchema(LenientSchema):
     explicit_tags = Flag(data_key="explicitTags", load_default=False)
     percentiles = fields.List(fields.Float(allow_nan=True), load_default=())
     show_buckets = Flag(data_key="showHistogramBuckets", load_default=False)
+    pre_aggregate = Flag(data_key="preAggregate", load_default=False)
+    rollup_usage = Text(data_key="rollupUsage", load_default=None)
 
     @pre_load
     def keep_later_filters(self, data: Any, **_: Any) -> Any:

@@ -1,7 +1,8 @@
 """`/api/rollup`: points that were summed up elsewhere. Source: suite histogram_rollup (rollup_http_disabled).
 
-They are taken for the intervals of the setting `opentsdb_rollups`; without it, as in the original without rollup tables,
-every right one gets the same refusal. Queries whose buckets a rollup serves read it instead of the points.
+They are taken for the intervals of the setting `opentsdb_rollups`, and so are pre-aggregates; without it, as in the
+original without rollup tables, every right one gets the same refusal. Queries whose buckets a rollup serves read it
+instead of the points.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ from typing import Any
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call
-from amondawa.protocols.opentsdb.config import AGGREGATORS
 from amondawa.protocols.opentsdb.incoming import Extra, Incoming, parse_points, parse_text
 from amondawa.protocols.opentsdb.put import write_exactly
 from amondawa.protocols.opentsdb.put_points import Columns, Refused, check_tags, check_value, refuse_incomplete
 from amondawa.protocols.opentsdb.report import Flags
+from amondawa.protocols.opentsdb.rollup_kind import FUNCTIONS, RollupKind, refuse_kind, register_rollup
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
-from amondawa.protocols.opentsdb.values import SECONDS_BELOW, time_in_ms
+from amondawa.protocols.opentsdb.values import time_in_ms
 
-NOT_CONFIGURED = "No rollup or aggregations were configured"
-_NAMES = frozenset(name.lower() for name in AGGREGATORS)
 _EXTRA: dict[str, Extra] = {
     "interval": parse_text,
     "aggregator": parse_text,
@@ -54,15 +53,11 @@ def _collect(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> Non
     _refuse_incomplete(point)
     assert point.metric and point.value and point.tags
     value = check_value(point.metric, point.timestamp, point.value, point.tags)
-    interval, function = point.extra.get("interval"), point.extra.get("aggregator")
-    if interval not in uids.rollups.intervals_ms or not function or point.extra.get("groupByAggregator"):
-        raise Refused(NOT_CONFIGURED)
-    if point.timestamp >= SECONDS_BELOW:
-        raise Refused(f"bad timestamp={point.timestamp}: a rollup's time is in seconds")
+    kind = RollupKind(*(point.extra.get(name) or "" for name in _EXTRA))
+    refuse_kind(uids.rollups, kind, point.timestamp)
     tags = check_tags(point.metric, point.tags, scope.settings.opentsdb_max_tags)
-    metric, tags = uids.register(point.metric, tags)
-    name = uids.rollups.name(metric, interval, function.lower())
-    columns.add(scope.gateway.resolve(uids.domain, name, tags), time_in_ms(point.timestamp), value)
+    metric, tags = register_rollup(uids, kind, point.metric, tags)
+    columns.add(scope.gateway.resolve(uids.domain, metric, tags), time_in_ms(point.timestamp), value)
 
 
 def _refuse_incomplete(point: Incoming) -> None:
@@ -72,5 +67,5 @@ def _refuse_incomplete(point: Incoming) -> None:
     for name in ("interval", "aggregator"):
         if not point.extra.get(name):
             raise Refused(f"Missing {name}")
-    if point.extra["aggregator"].lower() not in _NAMES:
+    if point.extra["aggregator"].lower() not in FUNCTIONS:
         raise Refused("Invalid aggregator")

@@ -76,8 +76,9 @@ async def _threads(call: Call) -> Answer:
 
 
 async def _queries(call: Call) -> Answer:
-    """List the queries in flight; finished ones are not kept."""
-    return Answer.json({"running": call.scope.gateway.running_queries(), "completed": []})
+    """List the queries in flight in the caller's domain; finished ones are not kept."""
+    running = [one for one in call.scope.gateway.running_queries() if one.get("domain", call.domain) == call.domain]
+    return Answer.json({"running": running, "completed": []})
 
 
 async def _regions(call: Call) -> Answer:

@@ -17,9 +17,12 @@ from amondawa.model.points import Kind
 from amondawa.model.series import sorted_tags
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.line_session import Session
-from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
+from amondawa.protocols.lines import Block, Exit, LineCounters, LinePoint, LineReader, Taken, common_key
 from amondawa.protocols.opentsdb import telnet_commands as commands
+from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.names import check_series
+from amondawa.protocols.opentsdb.put_points import Refused
+from amondawa.protocols.opentsdb.rollup_kind import refuse_kind, register_rollup
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
 from amondawa.protocols.opentsdb.values import (
     SECONDS_BELOW,
@@ -140,9 +143,19 @@ class OpenTsdbDialect:
         stored_metric, stored_tags = cast(Uids, self._uids).register(metric, sorted_tags(tags))
         return self._gateway.resolve(self._domain, stored_metric, stored_tags)
 
-    def _rollup(self, words: list[str], line: bytes) -> Taken:
-        commands.refuse_rollup(words)
-        return b""
+    def _rollup(self, words: list[str], line: bytes) -> LinePoint:
+        """Read a rollup line; what may not be stored is refused as by HTTP."""
+        read = commands.parse_rollup(words)
+        uids = cast(Uids, self._uids)
+        try:
+            refuse_kind(uids.rollups, read.kind, read.time)
+        except Refused as error:
+            raise BadRequest(str(error)) from error
+        check_point(read.metric, read.time, read.value, read.tags)
+        check_series(read.metric, read.tags, self._max_tags)
+        metric, tags = register_rollup(uids, read.kind, read.metric, sorted_tags(read.tags))
+        ref = self._gateway.resolve(self._domain, metric, tags)
+        return LinePoint(ref, time_in_ms(read.time), *value_bits(read.value))
 
     def _stats(self, words: list[str], line: bytes) -> bytes:
         gateway = self._gateway
@@ -154,10 +167,26 @@ class OpenTsdbDialect:
         return commands.CACHES_DROPPED.encode()
 
 
+class NotingReader(LineReader):
+    """Reads blocks of lines and remembers when which series were written, for `/api/query/last`."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(OpenTsdbDialect(scope))
+        self._gateway = scope.gateway
+        self._write_times = write_times_of(scope.gateway)
+
+    def read(self, data: bytes) -> Block:
+        """Read whole lines; see LineReader."""
+        block = super().read(data)
+        if block.batch is not None:
+            self._write_times.note(block.batch.refs, self._gateway.now_ms)
+        return block
+
+
 @functools.lru_cache(maxsize=256)
 def _shared(scope: Scope) -> tuple[LineReader, Budget]:
     """Return what all connections of a scope share."""
-    return LineReader(OpenTsdbDialect(scope)), Budget()
+    return NotingReader(scope), Budget()
 
 
 def session(scope: Scope) -> LineSession:

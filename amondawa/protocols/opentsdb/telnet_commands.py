@@ -18,12 +18,12 @@ from amondawa.protocols.opentsdb.histogram import simple_histogram
 from amondawa.protocols.opentsdb.histogram_blob import decode_histogram, encode_histogram, simple_codec
 from amondawa.protocols.opentsdb.javamap import java_map_text
 from amondawa.protocols.opentsdb.numbers_text import NotANumber
+from amondawa.protocols.opentsdb.rollup_kind import RollupKind
 from amondawa.protocols.opentsdb.values import BadNumber, parse_time, parse_value
 
 HELP = "available commands: stats dropcaches version exit help put rollup histogram diediedie \n"
 CACHES_DROPPED = "Caches dropped.\n"
 NOT_ALLOWED = "diediedie: not allowed\n"
-NO_ROLLUPS = "No rollup or aggregations were configured"
 NO_HISTOGRAMS = "Histogram storage has not been enabled. Check the 'tsd.core.histograms.config' configuration."
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -84,22 +84,37 @@ def need_metric(name: str) -> None:
         raise BadRequest("empty metric name", field="metric")
 
 
-def refuse_rollup(words: list[str]) -> None:
-    """Check a rollup line as the real server does and refuse it: no rollups can be configured.
+@dataclass(frozen=True, slots=True)
+class RollupLine:
+    """The words of a rollup line.
+
+    Attributes:
+        time: in seconds or milliseconds.
+        value, tags: as parsed.
+    """
+
+    kind: RollupKind
+    metric: str
+    time: int
+    value: int | float
+    tags: dict[str, str]
+
+
+def parse_rollup(words: list[str]) -> RollupLine:
+    """Read a rollup line, `rollup INTERVAL-FUNCTION[:FUNCTION] METRIC TIME VALUE TAGS`, with the real server's checks.
 
     Raises:
-        BadRequest: always; with the text of the first thing that is wrong.
+        BadRequest: with the text of the first thing that is wrong.
     """
     need_words(words, 5, 7)
     if not words[1]:
         raise BadRequest("Missing interval or aggregator")
     need_metric(words[2])
-    parse_time(words[3])
+    time = parse_time(words[3])
     if not words[4]:
         raise BadRequest("empty value", field="value")
-    parse_tags(words[5:])
-    parse_value(words[4])
-    raise BadRequest(NO_ROLLUPS)
+    tags = parse_tags(words[5:])
+    return RollupLine(RollupKind.of_word(words[1]), words[2], time, parse_value(words[4]), tags)
 
 
 # histograms -----------------------------------------------------------------------------------------------------------

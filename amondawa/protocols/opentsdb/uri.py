@@ -103,6 +103,10 @@ def _with_part(sub: SubQuery, part: str) -> SubQuery:
         return replace(sub, show_buckets=True)
     if lower.startswith("explicit_tags"):
         return replace(sub, explicit_tags=True)
+    if lower.startswith("pre-agg"):
+        return replace(sub, pre_aggregate=True)
+    if lower.startswith("rollup_"):
+        return replace(sub, rollup_usage=part.upper())
     return sub
 
 

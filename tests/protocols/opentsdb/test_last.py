@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from amondawa.protocols.opentsdb import telnet
 from amondawa.protocols.opentsdb.last import WriteTimes
 from tests.naive import NaiveGateway
+from tests.protocols.line_gateways import talk
 from tests.protocols.opentsdb.served import Served, one_long, serve
 
 NOW_S = 1_700_000_000
@@ -42,6 +44,16 @@ async def test_a_point_written_now_for_long_ago_is_not_found():
     assert await tsdb.ask("GET", "/api/query/last?timeseries=m{host=a}") == (200, [])
     assert await tsdb.ask("GET", "/api/query/last?timeseries=m{host=a}&back_scan=3") == (200, [])
     assert len((await tsdb.ask("GET", "/api/query/last?timeseries=m{host=a}&back_scan=6"))[1]) == 1
+    await tsdb.client.close()
+
+
+async def test_lines_note_when_series_are_written_too():
+    tsdb, clock = await at_now()
+    lines = "".join(f"put m {NOW_S - hours * HOUR_S} 1 host={host}\n" for hours, host in ((5, "a"), (0, "b")))
+    await talk(telnet.session(tsdb.scope), lines.encode())
+    assert await tsdb.ask("GET", "/api/query/last?timeseries=m{host=a}") == (200, [])
+    clock[0] += 3 * HOUR_S * 1000
+    assert len((await tsdb.ask("GET", "/api/query/last?timeseries=m{host=b}"))[1]) == 1
     await tsdb.client.close()
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from amondawa.protocols.opentsdb import telnet
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.metric_tags import parse_exact, parse_open
+from tests.protocols.line_gateways import talk
 from tests.protocols.opentsdb.served import START_S, Served
 
 # suggest ----------------------------------------------------------------------------------------------------------
@@ -148,6 +150,21 @@ async def test_points_written_before_a_rename_are_found_under_the_new_name(tsdb:
     assert await tsdb.ask("GET", "/api/suggest?type=metrics") == (200, ["new"])
     _, answer = await tsdb.ask("GET", "/api/search/lookup?m=new")
     assert [one["metric"] for one in answer["results"]] == ["new"]
+
+
+async def test_a_renamed_metric_is_another_one_for_all_who_wrote_it(tsdb: Served):
+    session = telnet.session(tsdb.scope)
+    for turn in range(2):
+        await talk(session, f"put old {START_S + turn} 1 host=line\n".encode())
+        await tsdb.put("old", 1, START_S + turn, host="http")
+        if not turn:
+            assert (await tsdb.ask("GET", "/api/uid/rename?metric=old&name=new"))[0] == 200
+    for metric, at_s in (("new", START_S), ("old", START_S + 1)):
+        _, answer = await tsdb.ask("GET", f"/api/query?start={START_S - 9}&m=none:{metric}")
+        assert [(one["tags"]["host"], one["dps"]) for one in answer] == [
+            ("line", {str(at_s): 1}),
+            ("http", {str(at_s): 1}),
+        ]
 
 
 async def test_tags_can_be_renamed_too(tsdb: Served):

@@ -394,3 +394,47 @@ async def test_an_error_nobody_expected_is_logged_and_hides_its_trace(capsys: py
     assert b"secret" not in data
     assert b"trace" not in data
     await tsdb.client.close()
+
+
+async def test_bad_points_among_many_are_told_apart(tsdb: Served):
+    def point(at: int) -> Any:
+        return {"metric": "many", "timestamp": START_S + at, "value": at, "tags": {"host": f"h{at % 7}"}}
+
+    points = [point(at) for at in range(200)]
+    points[3] = None
+    points[40]["value"] = "abc"
+    points[41]["metric"] = "never seen"
+    points[77]["timestamp"] = str(START_S + 77)  # unusual, but good
+    points[199]["tags"] = {}
+    status, answer = await tsdb.ask("POST", "/api/put?details", points)
+    assert (status, answer["success"], answer["failed"]) == (400, 196, 4)
+    assert [one["error"] for one in answer["errors"]] == [
+        "Unexpected null datapoint encountered in set.",
+        "Unable to parse value to a number",
+        'Invalid metric name ("never seen"): illegal character:  ',
+        "Missing tags",
+    ]
+    assert answer["errors"][1]["datapoint"]["timestamp"] == START_S + 40
+    _, (stored,) = await tsdb.ask("GET", f"/api/query?start={START_S - 9}&m=zimsum:many")
+    assert [int(at) - START_S for at in stored["dps"]] == [at for at in range(199) if at not in (3, 40, 41)]
+
+
+async def test_a_body_with_something_that_is_no_point_stores_nothing(tsdb: Served):
+    points: list[Any] = [{"metric": "m", "timestamp": START_S, "value": 1, "tags": {"a": "b"}} for _ in range(50)]
+    assert (await tsdb.ask("POST", "/api/put", [*points, 5]))[0] == 400
+    assert await tsdb.ask("GET", "/api/suggest?type=metrics") == (200, [])
+
+
+async def test_the_later_of_two_values_wins_whichever_way_each_was_read(tsdb: Served):
+    points = [
+        {"metric": "m", "timestamp": str(START_S) if at == 5 else START_S, "value": at, "tags": {"a": "b"}}
+        for at in range(10)
+    ]
+    assert (await tsdb.ask("POST", "/api/put", points))[0] == 204
+    _, (stored,) = await tsdb.ask("GET", f"/api/query?start={START_S - 9}&m=sum:m")
+    assert stored["dps"] == {str(START_S): 9}
+
+
+async def test_a_point_with_a_bad_value_gives_no_ids(tsdb: Served):
+    await tsdb.ask("POST", "/api/put", {"metric": "bad", "timestamp": START_S, "value": "1x", "tags": {"a": "b"}})
+    assert (await tsdb.ask("GET", "/api/uid/assign?metric=bad"))[0] == 200

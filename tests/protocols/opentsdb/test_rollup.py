@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from amondawa.protocols.opentsdb import telnet
 from amondawa.protocols.opentsdb.rollup_names import Rollups
+from tests.protocols.line_gateways import talk
 from tests.protocols.opentsdb.served import SETTINGS, START_S, Served, serve
 
 HOUR_S = 3600
@@ -71,7 +73,9 @@ async def test_a_series_and_its_rollup_have_one_tsuid_and_one_name(rolling: Serv
     ("change", "text"),
     [
         ({"interval": "5m"}, "No rollup or aggregations were configured"),
-        ({"groupByAggregator": "sum"}, "No rollup or aggregations were configured"),
+        ({"interval": "5m", "groupByAggregator": "sum"}, "No rollup or aggregations were configured"),
+        ({"groupByAggregator": "total"}, "Invalid group by aggregator"),
+        ({"groupByAggregator": "sum", "aggregator": None}, "Invalid aggregator"),
         ({"timestamp": START_S * 1000}, f"bad timestamp={START_S}000: a rollup's time is in seconds"),
         ({"metric": "a b"}, 'Invalid metric name ("a b"): illegal character:  '),
         ({"metric": "m:1h:sum"}, 'Invalid metric name ("m:1h:sum"): illegal character: :'),
@@ -82,10 +86,84 @@ async def test_a_rollup_that_is_not_right_is_refused(rolling: Served, change: di
     assert (status, answer["errors"][0]["error"]) == (400, text)
 
 
+async def query(served: Served, sub: str) -> list[dict[str, Any]]:
+    status, answer = await served.ask("GET", f"/api/query?{RANGE}&m={sub}")
+    assert status == 200, answer
+    found: list[dict[str, Any]] = answer
+    return found
+
+
+async def test_pre_aggregates_are_read_where_a_query_asks_for_them(rolling: Served):
+    grouped = {"metric": "m", "timestamp": START_S, "value": 50, "tags": {"dc": "x"}, "groupByAggregator": "SUM"}
+    largest = {**grouped, "value": 9, "groupByAggregator": "max", "timestamp": START_S * 1000 + 500}
+    assert (await rolling.ask("POST", "/api/rollup", [grouped, largest]))[0] == 204
+    (summed,) = await query(rolling, "sum:pre-agg:m")
+    assert (summed["tags"], summed["dps"]) == ({"dc": "x", "_aggregate": "SUM"}, {str(START_S): 50})
+    assert [one["dps"] for one in await query(rolling, "mimmax:pre-agg:m")] == [{str(START_S): 9}]
+    assert await query(rolling, "avg:pre-agg:m") == []
+    assert [one["dps"] for one in await query(rolling, "avg:pre-agg:m{_aggregate=MAX}")] == [{str(START_S): 9}]
+    assert len(await query(rolling, "none:pre-agg:m")) == 2
+    assert [one["tags"] for one in await query(rolling, "sum:m")] == [{"host": "a"}]
+    body = {
+        "start": START_S,
+        "queries": [{"aggregator": "sum", "metric": "m", "preAggregate": True}],
+        "showQuery": True,
+    }
+    _, (answer,) = await rolling.ask("POST", "/api/query", body)
+    assert (answer["query"]["preAggregate"], answer["dps"]) == (True, {str(START_S): 50})
+
+
+async def test_pre_aggregates_may_be_rolled_up(rolling: Served):
+    point = {**POINT, "groupByAggregator": "sum"}
+    assert (await rolling.ask("POST", "/api/rollup", point))[0] == 204
+    assert [one["dps"] for one in await query(rolling, "sum:1h-sum:pre-agg:m")] == [{str(START_S): 100.0}]
+    assert await query(rolling, "sum:pre-agg:m") == []
+
+
+async def test_a_query_may_ask_for_the_points_themselves(rolling: Served):
+    await rolling.ask("POST", "/api/rollup", POINT)
+    (answer,) = await query(rolling, "sum:1h-sum:rollup_raw:m")
+    assert answer["dps"] == {str(START_S): 1.0, str(START_S + HOUR_S): 2.0}
+
+
+async def test_lines_store_rollups_too(rolling: Served):
+    lines = [
+        f"rollup 1h-SUM m {START_S} 70 host=a",
+        f"rollup 1m-sum:SUM m {START_S} 80 dc=x",
+        f"rollup SUM m {START_S} 0.5 dc=x",
+    ]
+    assert await talk(telnet.session(rolling.scope), ("\n".join(lines) + "\n").encode()) == b""
+    assert await sums(rolling, "1h-sum") == {str(START_S): 70.0}
+    assert [one["dps"] for one in await query(rolling, "sum:pre-agg:m")] == [{str(START_S): 0.5}]
+    assert [one["dps"] for one in await query(rolling, "sum:30m-sum:pre-agg:m")] == [{str(START_S): 80.0}]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("rollup 5m-SUM m 1356998400 1 a=b", "illegal argument: No rollup or aggregations were configured"),
+        ("rollup 1h-TOTAL m 1356998400 1 a=b", "illegal argument: Invalid aggregator"),
+        ("rollup 1h-SUM:TOTAL m 1356998400 1 a=b", "illegal argument: Invalid group by aggregator"),
+        ("rollup : m 1356998400 1 a=b", "illegal argument: Missing interval or aggregator"),
+        ("rollup 1h-SUM m 1356998400 x a=b", "invalid value: Invalid character 'x' in x"),
+        ("rollup 1h-SUM m! 1356998400 1 a=b", 'illegal argument: Invalid metric name ("m!"): illegal character: !'),
+        (
+            "rollup 1h-SUM m 1356998400000 1 a=b",
+            "illegal argument: bad timestamp=1356998400000: a rollup's time is in seconds",
+        ),
+    ],
+)
+async def test_a_line_that_is_not_right_is_refused(rolling: Served, line: str, text: str):
+    answer = await talk(telnet.session(rolling.scope), line.encode() + b"\n")
+    assert answer.decode() == f"rollup: {text}\n"
+
+
 def test_names_of_rollups_are_known_by_their_interval():
     rollups = Rollups("1h,1m")
     assert list(rollups.intervals_ms) == ["1h", "1m"]
     assert rollups.base(rollups.name("a:b", "1h", "sum")) == "a:b"
+    assert rollups.base(rollups.name(rollups.grouped_name("a:b"), "1m", "max")) == "a:b"
+    assert rollups.base(":_aggregate") == ":_aggregate"
     assert rollups.base("a:5m:sum") == "a:5m:sum"
     assert rollups.serving("m", "sum", 7_200_000) == ["m:1h:sum", "m:1m:sum"]
     assert rollups.serving("m", "sum", 90_000) == []

@@ -209,3 +209,9 @@ async def test_statistics_are_points_or_lines(tsdb: Served):
 async def test_there_are_statistics_of_parts(tsdb: Served, below: str):
     assert (await tsdb.ask("GET", f"/api/stats/{below}"))[0] == 200
     assert (await tsdb.ask("GET", "/api/stats/nosuch"))[0] == 404
+
+
+async def test_only_queries_of_the_own_domain_are_listed(tsdb: Served, monkeypatch: pytest.MonkeyPatch):
+    running = [{"id": 1, "domain": "default"}, {"id": 2, "domain": "other"}]
+    monkeypatch.setattr(tsdb.scope.gateway, "running_queries", lambda: running)
+    assert await tsdb.ask("GET", "/api/stats/query") == (200, {"running": running[:1], "completed": []})

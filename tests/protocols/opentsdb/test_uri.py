@@ -54,7 +54,7 @@ def test_parts_may_stand_in_any_order_and_unknown_ones_are_passed_over():
     assert parse_m("sum:1m-avg:rate:x") == expected
     assert parse_m("sum:rate:1m-avg:x") == expected
     assert parse_m("sum:m-avg:nothing:x") == SubQuery("sum", "x")
-    assert parse_m("sum:explicit_tags:pre-agg:x") == SubQuery("sum", "x", explicit_tags=True)
+    assert parse_m("sum:explicit_tags:pre-agg:x") == SubQuery("sum", "x", explicit_tags=True, pre_aggregate=True)
     assert parse_m("sum:show-histogram-buckets:x") == SubQuery("sum", "x", show_buckets=True)
 
 
