@@ -88,8 +88,10 @@ def running(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | N
 def series(server: ServerProcess, metric: str) -> dict[tuple[tuple[str, str], ...], list[list[Any]]]:
     """Return the points of every series of a metric, [[time_ms, value], ...] by its sorted tags."""
     names = tag_names(server, metric)
-    group = [{"name": "tag", "tags": names}] if names else []
-    body = {"start_absolute": 0, "end_absolute": FAR_MS, "metrics": [{"name": metric, "group_by": group}]}
+    if not names:
+        return {}  # every point has a tag
+    group = {"name": "tag", "tags": names}
+    body = {"start_absolute": 0, "end_absolute": FAR_MS, "metrics": [{"name": metric, "group_by": [group]}]}
     answer = call(server.kairosdb, "POST", "/api/v1/datapoints/query", body)
     assert answer.status == 200, answer
     results = answer.json()["queries"][0]["results"]
