@@ -15,6 +15,7 @@ import contextlib
 import gc
 import os
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from amondawa.gateway import Gateway
 from amondawa.listeners.http import HttpPort, make_runner
 from amondawa.listeners.port_switch import serve_switched
 from amondawa.listeners.telnet import LineServer, serve_lines
+from amondawa.listeners.tls import tls_context
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.kairosdb import telnet as kairosdb_telnet
 from amondawa.protocols.line_access import GuardedSession, SessionMaker, Unasked, opentsdb_refusal, silent_refusal
@@ -56,6 +58,7 @@ class LineOptions(TypedDict):
     idle_s: float
     max_connections: int
     delay_s: float
+    ssl: ssl.SSLContext | None
 
 
 class Process:
@@ -71,6 +74,7 @@ class Process:
         self._telnet: list[LineServer] = []
         self._tasks = contextlib.AsyncExitStack()
         self.access = Access(settings, store)
+        self._tls = tls_context(settings)
         self._scope: asyncio.Future[Scope | None] = asyncio.get_running_loop().create_future()
 
     async def bind(self) -> None:
@@ -82,9 +86,9 @@ class Process:
         settings = self.settings
         await self.access.load()
         if settings.http_port:
-            await self._bind("http_port", self._http_port("common").bind)
+            await self._bind("http_port", self._http_listener("common"))
         if settings.kairosdb_port:
-            await self._bind("kairosdb_port", self._http_port("kairosdb").bind)
+            await self._bind("kairosdb_port", self._http_listener("kairosdb"))
         if settings.opentsdb_port:
             await self._bind("opentsdb_port", self._serve_opentsdb)
         if settings.kairosdb_telnet_port:
@@ -121,6 +125,10 @@ class Process:
             await self._gateway.stop(max(0.5, deadline - time.monotonic() - 1.0))
         else:
             self._store.close()
+
+    def _http_listener(self, name: str) -> Callable[[str, int], Coroutine[Any, Any, None]]:
+        http = self._http_port(name)
+        return lambda address, port: http.bind(address, port, self._tls)
 
     def _http_port(self, name: str) -> HttpPort:
         return self._http.setdefault(name, HttpPort())
@@ -164,6 +172,7 @@ class Process:
             "idle_s": settings.telnet_idle_s,
             "max_connections": settings.telnet_connections,
             "delay_s": settings.write_delay_ms / 1000,
+            "ssl": self._tls,
         }
 
 
@@ -302,11 +311,12 @@ def listening_text(settings: Settings) -> str:
     """Return a line for every port that is turned on."""
     host = _url_host(settings.bind)
     where = settings.data if settings.store == "sqlite" else settings.store
+    http, telnet = ("https://", "telnets://") if settings.tls_cert else ("http://", "telnet://")
     ports = (
-        (settings.http_port, "http://", "native API, KairosDB, OpenTSDB, /health, /metrics"),
-        (settings.kairosdb_port, "http://", "KairosDB"),
-        (settings.opentsdb_port, "http://", "OpenTSDB, HTTP and telnet"),
-        (settings.kairosdb_telnet_port, "telnet://", "KairosDB telnet"),
+        (settings.http_port, http, "native API, KairosDB, OpenTSDB, /health, /metrics"),
+        (settings.kairosdb_port, http, "KairosDB"),
+        (settings.opentsdb_port, http, "OpenTSDB, HTTP and telnet"),
+        (settings.kairosdb_telnet_port, telnet, "KairosDB telnet"),
     )
     lines = [f"  {scheme + host}:{port}  {speaks}" for port, scheme, speaks in ports if port]
     return "\n".join([f"Amondawa keeps its data in {where} and listens on", *lines])
@@ -321,7 +331,7 @@ def curl_line(settings: Settings) -> str:
         (settings.opentsdb_port, "/api/version"),
     ):
         if port:
-            return f"curl http://{host}:{port}{path}"
+            return f"curl {'https' if settings.tls_cert else 'http'}://{host}:{port}{path}"
     return (
         f"bash -c 'exec 3<>/dev/tcp/{host.strip('[]')}/{settings.kairosdb_telnet_port}; echo version >&3; head -n1 <&3'"
     )

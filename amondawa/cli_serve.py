@@ -18,6 +18,8 @@ from amondawa.store.configuration import configured_settings
 @click.option("--kairosdb-telnet", "kairosdb_telnet_port", metavar="PORT", help="[4243; AMDW_KAIROSDB_TELNET]")
 @click.option("--store", metavar="NAME", help="sqlite, dynamodb or memory.  [sqlite; AMDW_STORE]")
 @click.option("--allow-anonymous", metavar="DOMAIN:rw", help="Let anyone use a domain.  [AMDW_ALLOW_ANONYMOUS]")
+@click.option("--tls-cert", metavar="FILE", help="Speak TLS on every port, with this certificate.  [AMDW_TLS_CERT]")
+@click.option("--tls-key", metavar="FILE", help="The certificate's key.  [AMDW_TLS_KEY]")
 @click.option("--log", metavar="FORM", help="json, console or auto.  [auto; AMDW_LOG]")
 def serve(**options: object) -> None:
     """Run the gateway until SIGTERM or SIGINT. A port of 0 is turned off."""

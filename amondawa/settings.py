@@ -95,6 +95,10 @@ class Settings:
     # who may come in
     allow_anonymous: str = ""
     """`DOMAIN:rw`: clients without a key may use this domain (`*`: any); needed to listen beyond this machine"""
+    tls_cert: str = ""
+    """PEM file of the certificate, with those of its issuers; every port then speaks TLS only"""
+    tls_key: str = ""
+    """PEM file of the certificate's key, without a password"""
 
     # the process
     log: str = "auto"

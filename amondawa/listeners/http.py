@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl as ssl_module
 
 from aiohttp import web
 
@@ -46,14 +47,14 @@ class HttpPort:
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
-    async def bind(self, address: str, port: int) -> None:
-        """Listen on an address.
+    async def bind(self, address: str, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
+        """Listen on an address; speak TLS when a context is given.
 
         Raises:
             OSError: the port is in use, or the address is not this machine's.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self.connect, address, port, backlog=1024)
+        self._server = await loop.create_server(self.connect, address, port, ssl=ssl, backlog=1024)
 
     def connect(self) -> asyncio.BaseProtocol:
         """Return the protocol that serves one new connection."""
