@@ -42,6 +42,7 @@ from tests.store.strict_fake import StrictFake
 DAY_STEPS = 8_640
 WRITE_TARGET, WRITE_AIM = 20_000.0, 12_500.0
 IDLE_SECONDS = 60.0
+WARM_REQUESTS = 100
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -207,10 +208,11 @@ def _full_speed(scale: float) -> list[Figure]:
 
 
 def _paced(scale: float) -> list[Figure]:
-    data = Devops(100, max(100, round(1_000 * scale)))
+    data = Devops(100, max(2 * WARM_REQUESTS, round(1_000 * scale)))
     requests = [request_bytes("/api/v1/datapoints", body) for body in data.kairosdb_batches(1000, 1)]
     with strict_fake_process() as fake, fresh_server(fake.settings) as server:
-        latencies = _post_paced(server.kairosdb, requests, 50.0, 8)
+        _post_paced(server.kairosdb, requests[:WARM_REQUESTS], 20.0, 8)
+        latencies = _post_paced(server.kairosdb, requests[WARM_REQUESTS:], 50.0, 8)
         verify.check_all(server.kairosdb, data)
     p50, p99 = np.percentile(np.array(latencies) * 1000, [50, 99])
     details = {"p50_ms": float(p50), "requests": float(len(requests))}

@@ -21,6 +21,8 @@ STATEMENT_KEYS = 50
 """Hash keys that one statement may list after IN."""
 _FULL_ANSWER_BYTES = 12 * 1024 * 1024
 """A batch answer of this size left keys out because it was full (16 MB), not because of throttling."""
+_NO_STATEMENTS = frozenset({"ValidationException", "AccessDeniedException", "UnknownOperationException"})
+"""How a service without PartiQL, or a role without the right to it, refuses a statement."""
 
 log = structlog.get_logger()
 
@@ -142,6 +144,8 @@ class Reader:
             try:
                 return self._by_statements(name, distinct, bounds)
             except Refused as error:
+                if error.code not in _NO_STATEMENTS:
+                    raise
                 log.warning("statements are refused, each hash key is queried instead", error=str(error))
                 self._statements = False
         found = in_parallel(self._pool, lambda key: self._query_all(name, key, bounds), distinct)

@@ -50,7 +50,7 @@ class RetryPolicy:
 
     base_s: float = 0.05
     cap_s: float = 5.0
-    deadline_s: float = 30.0
+    deadline_s: float = 15.0
     budget: float = 500.0
     throttled_cost: float = 5.0
     unknown_cost: float = 10.0
