@@ -3,14 +3,14 @@
 Every key may be left out. An environment variable (see docs/settings.md) wins over what is stored.
 """
 
-SECOND = 1_000  # milliseconds
-MINUTE = 60 * SECOND
+MINUTE = 60 * 1_000  # milliseconds
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 configuration = {
     # shape of the store
-    "store_column_height": 1 * DAY,  # milliseconds of one series in a row; fixed once there are data
+    # milliseconds of one series in a row, fixed once there are data; left out: a day, on DynamoDB 8 hours
+    # "store_column_height": 1 * DAY,
     "store_history": 0,  # milliseconds of history to keep, older points are dropped; 0 = keep for ever
     "store_history_blocks": 0,  # blocks (pairs of tables) the history is divided into; 0 = blocks of 30 days
     # retention shorter than the history: metric pattern -> seconds; of several that match the first counts

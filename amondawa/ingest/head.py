@@ -11,9 +11,10 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from amondawa.ingest.run import PageCache, Run, Tombstone, join_batches
-from amondawa.model.points import Int32s, Points, WriteBatch
+from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
 
 JOIN_BATCHES = 64
 JOIN_POINTS = 16_384
@@ -122,16 +123,25 @@ class Generation:
 
 
 class HeadView:
-    """A snapshot of all generations for one query."""
+    """A snapshot of all generations for one query.
 
-    def __init__(self, generations: Sequence[Generation], cache: PageCache) -> None:
+    Args:
+        now_ms: series whose points have all expired by then are not named.
+    """
+
+    def __init__(self, generations: Sequence[Generation], cache: PageCache, now_ms: int = -(2**63)) -> None:
         self._cache = cache
+        self._now_ms = now_ms
         self._stages = [generation.snapshot() for generation in generations]
+
+    def _refs_of(self, batch: WriteBatch) -> Int32s:
+        """Return the refs of a batch's points that have not expired."""
+        return batch.refs if batch.expires_ms is None else batch.refs[_unexpired(batch.expires_ms, self._now_ms)]
 
     def refs(self) -> Int32s:
         """Return the series that have points here (int32, ascending)."""
-        parts = [run.live_refs(self._cache) for runs, _ in self._stages for run in runs]
-        parts += [batch.refs for _, young in self._stages for batch in young]
+        parts = [run.live_refs(self._cache, self._now_ms) for runs, _ in self._stages for run in runs]
+        parts += [self._refs_of(batch) for _, young in self._stages for batch in young]
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
 
     def among(self, refs: Int32s) -> Int32s:
@@ -140,8 +150,8 @@ class HeadView:
             return refs
         parts = []
         for runs, young in self._stages:
-            parts += [member_of(refs, run.live_refs(self._cache)) for run in runs]
-            parts += [member_of(refs, np.unique(batch.refs)) for batch in young]
+            parts += [member_of(refs, run.live_refs(self._cache, self._now_ms)) for run in runs]
+            parts += [member_of(refs, np.unique(self._refs_of(batch))) for batch in young]
         parts = [part for part in parts if len(part)]
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
 
@@ -151,9 +161,11 @@ class HeadView:
         for runs, young in self._stages:
             for run in runs:
                 among = member_of(refs, run.spanning(start_ms, end_ms))
-                parts.append(np.intersect1d(among, run.live_refs(self._cache), assume_unique=True))
+                parts.append(np.intersect1d(among, run.live_refs(self._cache, self._now_ms), assume_unique=True))
             for batch in young:
                 inside = (batch.times_ms <= end_ms) & (batch.times_ms >= start_ms)
+                if batch.expires_ms is not None:
+                    inside &= _unexpired(batch.expires_ms, self._now_ms)
                 parts.append(member_of(refs, np.unique(batch.refs[inside])))
         return np.unique(np.concatenate(parts))
 
@@ -186,6 +198,12 @@ class HeadView:
         points = batch.points()
         for ref in np.unique(owners).tolist():
             found.setdefault(ref, []).append(points.take(hits[owners == ref]))
+
+
+def _unexpired(expires_ms: Int64s, now_ms: int) -> npt.NDArray[np.bool_]:
+    """Return which points have not expired by now (bool[n])."""
+    alive: npt.NDArray[np.bool_] = (expires_ms == 0) | (expires_ms > now_ms)
+    return alive
 
 
 def member_of(refs: Int32s, sorted_refs: Int32s) -> Int32s:
@@ -237,10 +255,10 @@ class Head:
         for generation in (*self._frozen, self.active):
             generation.delete(tombstone)
 
-    def view(self) -> HeadView:
-        """Take a snapshot for reading."""
+    def view(self, now_ms: int = -(2**63)) -> HeadView:
+        """Take a snapshot for reading; see HeadView."""
         # the active one first: a generation frozen in between is then found among the frozen, never missed
         active = self.active
         frozen = self._frozen
         generations = list(frozen) if active in frozen else [*frozen, active]
-        return HeadView(generations, self.cache)
+        return HeadView(generations, self.cache, now_ms)

@@ -16,6 +16,7 @@ from amondawa.store import codec
 
 Seconds = npt.NDArray[np.uint32] | npt.NDArray[np.int64]
 PAGE_POINTS = 16_384
+NEVER = np.int64(2**63 - 1)
 _CACHED_PAGES = 64
 
 
@@ -99,6 +100,7 @@ class Run:
         spans: first and last time of each series, when packed.
         raw: the points, or None when packed.
         pages: encoded points, PAGE_POINTS each, when packed.
+        expires_ms: int64[m]: when the last point of each series expires, NEVER where one never does; None = none expires.
         tombstones: deletes that came after these points.
     """
 
@@ -108,6 +110,7 @@ class Run:
     raw: Points | None
     pages: tuple[bytes, ...]
     memory_bytes: int
+    expires_ms: Int64s | None = None
     tombstones: list[Tombstone] = field(default_factory=list)
 
     @classmethod
@@ -116,16 +119,17 @@ class Run:
         order, unique, wide_offsets = group_by_ref(refs)
         offsets = wide_offsets.astype(np.int32)
         grouped = points.take(order)
-        side = unique.nbytes + offsets.nbytes
+        expires = _last_expiry(grouped, offsets)
+        side = unique.nbytes + offsets.nbytes + (0 if expires is None else expires.nbytes)
         if not pack:
             texts = sum(map(len, grouped.texts)) + 50 * len(grouped.texts)
             own = 17 * len(grouped) + texts + (0 if grouped.expires_ms is None else 8 * len(grouped))
-            return cls(unique, offsets, None, grouped, (), own + side)
+            return cls(unique, offsets, None, grouped, (), own + side, expires)
         pages = tuple(
             codec.encode(grouped.take(slice(at, at + PAGE_POINTS))) for at in range(0, len(grouped), PAGE_POINTS)
         )
         spans = Spans.of(grouped.times_ms, offsets)
-        return cls(unique, offsets, spans, None, pages, sum(map(len, pages)) + side + spans.memory_bytes)
+        return cls(unique, offsets, spans, None, pages, sum(map(len, pages)) + side + spans.memory_bytes, expires)
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -178,13 +182,27 @@ class Run:
             return None
         return WriteBatch(refs, points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
 
-    def live_refs(self, cache: PageCache) -> Int32s:
-        """Return the series that still have points here once deletes are applied (int32, ascending)."""
+    def live_refs(self, cache: PageCache, now_ms: int) -> Int32s:
+        """Return the series that still have points here, neither deleted nor expired by now (int32, ascending)."""
+        refs = self._undeleted(cache)
+        if self.expires_ms is None:
+            return refs
+        return refs[self.expires_ms[np.searchsorted(self.refs, refs)] > now_ms]
+
+    def _undeleted(self, cache: PageCache) -> Int32s:
         if not self.tombstones:
             return self.refs
         touched = np.unique(np.concatenate([t.refs for t in self.tombstones]))
         dead = [r for r in np.intersect1d(self.refs, touched).tolist() if self.points_of(r, cache) is None]
         return np.setdiff1d(self.refs, np.array(dead, np.int32)) if dead else self.refs
+
+
+def _last_expiry(points: Points, offsets: Int32s) -> Int64s | None:
+    """Return when the last of each series' points expires (int64[m], ms), see Run.expires_ms."""
+    if points.expires_ms is None or not len(points):
+        return None
+    latest: Int64s = np.maximum.reduceat(np.where(points.expires_ms == 0, NEVER, points.expires_ms), offsets[:-1])
+    return latest
 
 
 def join_batches(batches: Sequence[WriteBatch]) -> WriteBatch:

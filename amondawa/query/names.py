@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable
 from amondawa.ingest.head import Head
@@ -11,9 +13,16 @@ from amondawa.query.reader import Reader
 
 
 class NameReader:
-    """Answers questions about names without reading points; safe in any thread."""
+    """Answers questions about names without reading points; safe in any thread.
 
-    def __init__(self, registry: SeriesRegistry, names: NameTable, head: Head, reader: Reader) -> None:
+    Args:
+        now_ms: the wall clock: what has expired and is not in chunks yet has no name any more.
+    """
+
+    def __init__(
+        self, registry: SeriesRegistry, names: NameTable, head: Head, reader: Reader, now_ms: Callable[[], int]
+    ) -> None:
+        self._now_ms = now_ms
         self._registry = registry
         self._names = names
         self._head = head
@@ -21,14 +30,14 @@ class NameReader:
 
     def metric_names(self, domain: str) -> list[str]:
         """Return the metrics that have points, sorted."""
-        young = self._registry.by_metric(self._head.view().refs())
+        young = self._registry.by_metric(self._head.view(self._now_ms()).refs())
         found = {metric for own, metric in young if own == domain}
         return sorted(found | self._names.metrics(domain))
 
     def pairs(self, domain: str) -> set[tuple[str, str]]:
         """Return the tag pairs of all series that have points."""
         found: set[tuple[str, str]] = set()
-        for (own, name), refs in self._registry.by_metric(self._head.view().refs()).items():
+        for (own, name), refs in self._registry.by_metric(self._head.view(self._now_ms()).refs()).items():
             if own == domain:
                 found |= self._registry.pairs_of(self._registry.metric_or_new(own, name), refs)
         return found | self._names.pairs(domain)

@@ -136,10 +136,11 @@ class Reader:
 
     def series_in(self, selection: Selection, start_ms: int, end_ms: int) -> Int32s:
         """Return the refs that match and have rows in the range, ascending, without reading points."""
-        start_ms = max(start_ms, self._retention.oldest_ms(selection.metric, self._now_ms()))
+        now_ms = self._now_ms()
+        start_ms = max(start_ms, self._retention.oldest_ms(selection.metric, now_ms))
         if end_ms < start_ms:
             return NO_REFS
-        view = self._head.view()
+        view = self._head.view(now_ms)
         metric = self._registry.metric_or_new(selection.domain, selection.metric)
         stored = self._directory.rows(metric, start_ms // 1000, end_ms // 1000)
         matched = self._registry.match(selection)

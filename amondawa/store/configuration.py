@@ -112,7 +112,7 @@ def _number(key: str, value: object) -> object:
     low, high = (limit * entry.few / entry.many for limit in RANGES[entry.field])
     if not low <= value <= high:
         raise ConfigError(f"{key} must be from {low:.15g} to {high:.15g}{entry.unit and ' ' + entry.unit}, not {value}")
-    if value % entry.few:
+    if entry.few > 1 and value % entry.few:
         raise ConfigError(f"{key} must be whole seconds, in milliseconds, not {value}")
     scaled = value * entry.many / entry.few
     return round(scaled) if isinstance(getattr(Settings(), entry.field), int) else float(scaled)
