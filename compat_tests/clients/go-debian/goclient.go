@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log"
 	"os"
+	"time"
 
 	"github.com/bluebreezecf/opentsdb-goclient/client"
 	"github.com/bluebreezecf/opentsdb-goclient/config"
@@ -62,8 +63,12 @@ func ask(tsdb client.Client, seen map[string]any) {
 		}
 	}
 	seen["sums"] = sums
+	tags := map[string]string{"host": "web01"}
+	now := client.DataPoint{Metric: "goclient.now", Timestamp: time.Now().Unix(), Value: 29.5, Tags: tags}
+	_, err = tsdb.Put([]client.DataPoint{now}, client.PutRespWithSummary)
+	check(err)
 	last, err := tsdb.QueryLast(client.QueryLastParam{
-		Queries:      []client.SubQueryLast{{Metric: "goclient.load", Tags: map[string]string{"host": "web01"}}},
+		Queries:      []client.SubQueryLast{{Metric: "goclient.now", Tags: tags}},
 		ResolveNames: true,
 	})
 	check(err)

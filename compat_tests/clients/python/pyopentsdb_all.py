@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from pyopentsdb import errors, tsdb
 
@@ -18,7 +18,7 @@ def main() -> None:
         for host in ("web01", "web02")
     ]
     seen = {"put": client.put(points)}
-    start, end = (datetime.fromtimestamp(at, timezone.utc) for at in (START_S, START_S + 60))
+    start, end = (datetime.fromtimestamp(at, UTC) for at in (START_S, START_S + 60))
     metric = {"metric": "pyopentsdb.load", "aggregator": "sum", "tags": {"host": "web01"}}
     seen["values"] = client.query(start=start, end=end, metrics=[metric])[0]["dps"]
     chunks = [{"start": start, "end": end, "metrics": [metric]} for _ in range(8)]

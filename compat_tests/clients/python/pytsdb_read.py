@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytsdb
 
@@ -12,7 +12,7 @@ START_S = 1_700_000_000
 def main() -> None:
     """Ask the host and port given."""
     connection = pytsdb.connect(sys.argv[1], int(sys.argv[2]), timeout=10)
-    start, end = (datetime.fromtimestamp(at, timezone.utc) for at in (START_S, START_S + 60))
+    start, end = (datetime.fromtimestamp(at, UTC) for at in (START_S, START_S + 60))
     seen = {
         "all": connection.fetch_sorted_metric("pytsdb.load", start, end),
         "one": connection.fetch_sorted_metric("pytsdb.load", start, end, tags={"host": "web01"}, ms_resolution=False),
