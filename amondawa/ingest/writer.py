@@ -113,11 +113,12 @@ class Writer:
 
     def _next_number(self, least: int) -> int:
         """Return a generation number above all earlier ones, whatever the clock says, and remember it."""
-        kept = self._store.get(MASTER, [_GENERATION])[0]
-        last = max(least, int(kept.value) if kept else 0)
-        number = max(last + 1, self._now_ms())
-        self._store.put(MASTER, [Item(*_GENERATION, str(number).encode())])
-        return number
+        while True:  # until no other gateway took a number meanwhile
+            kept = self._store.get(MASTER, [_GENERATION])[0]
+            last = max(least, int(kept.value) if kept else 0)
+            number = max(last + 1, self._now_ms())
+            if self._store.put_if(MASTER, Item(*_GENERATION, str(number).encode()), kept.value if kept else None):
+                return number
 
     async def stop(self, deadline_s: float) -> None:
         """Refuse writes, make what waits durable, flush as far as the deadline allows (the rest stays in the journal)."""
