@@ -13,6 +13,7 @@ MODULES = (
     "amondawa.kernels.lines_compiled",
     "amondawa.kernels.points_compiled",
     "amondawa.kernels.grouping_compiled",
+    "amondawa.kernels.json_kairosdb_compiled",
 )
 
 

@@ -34,10 +34,20 @@ from amondawa.protocols.kairosdb.routes_answers import (
 )
 from amondawa.protocols.kairosdb.running import label_of
 from amondawa.protocols.kairosdb.save import write_saved
+from amondawa.protocols.kairosdb.write_columns import QuickWrites
 from amondawa.protocols.kairosdb.writes import RefCache, batch_of
 
-_CACHES: WeakValueDictionary[int, RefCache] = WeakValueDictionary()
-"""One cache a gateway (by its id, which the cache keeps from being used again), however many applications use it."""
+
+class _KnownSeries:
+    """What is remembered of a gateway's series, for the short way of a body and for the others."""
+
+    def __init__(self, gateway: GatewayDoor) -> None:
+        self.refs = RefCache(gateway.resolve)
+        self.quick = QuickWrites(gateway.resolve)
+
+
+_KNOWN: WeakValueDictionary[int, _KnownSeries] = WeakValueDictionary()
+"""One memory a gateway (by its id, which the memory keeps from being used again), however many applications use it."""
 _THREAD_BYTES = 128 * 1024
 """Bodies from here on are parsed in a worker thread."""
 
@@ -47,7 +57,7 @@ class PointRoutes:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._refs = _shared_cache(scope.gateway)
+        self._known = _known_series(scope.gateway)
 
     def resources(self) -> Mapping[str, Resource]:
         """Return the paths and what answers them."""
@@ -66,11 +76,16 @@ class PointRoutes:
     async def write(self, request: web.Request) -> web.Response:
         """Store points: 204 when all were good; what is good is stored in any case."""
         body = await self._write_body(request)
+        gateway, domain = self._scope.gateway, domain_of(request, self._scope)
+        batch = await self._known.quick.batch(domain, body, gateway.now_ms)
+        if batch is not None:
+            if len(batch):
+                await gateway.write(batch)
+            return nothing()
         parse_here = len(body) < _THREAD_BYTES
         parsed = parse_write(body) if parse_here else await asyncio.to_thread(parse_write, body)
         if len(parsed):
-            gateway = self._scope.gateway
-            refs = await self._refs.refs(domain_of(request, self._scope), parsed)
+            refs = await self._known.refs.refs(domain, parsed)
             await gateway.write(batch_of(parsed, refs, gateway.now_ms))
         if parsed.failure is not None:
             return failed([parsed.failure])
@@ -161,11 +176,11 @@ class PointRoutes:
         return await _unpack(await read_body(request, limit), limit)
 
 
-def _shared_cache(gateway: GatewayDoor) -> RefCache:
-    cache = _CACHES.get(id(gateway))
-    if cache is None:
-        cache = _CACHES[id(gateway)] = RefCache(gateway.resolve)
-    return cache
+def _known_series(gateway: GatewayDoor) -> _KnownSeries:
+    known = _KNOWN.get(id(gateway))
+    if known is None:
+        known = _KNOWN[id(gateway)] = _KnownSeries(gateway)
+    return known
 
 
 async def _unpack(body: bytes, limit_bytes: int) -> bytes:
