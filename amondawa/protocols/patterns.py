@@ -1,4 +1,7 @@
-"""Regular expressions of clients: matched within a time limit, because some patterns take for ever on some texts."""
+"""Regular expressions of clients, written in Java's way.
+
+They are matched within a time limit, because some patterns take for ever on some texts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 import regex
 
 from amondawa.errors import BadRequest, LimitExceeded
+from amondawa.protocols.java_patterns import translate
 
 SECONDS = 1.0
 """All matches of one pattern in one query may take this long together."""
@@ -16,12 +20,12 @@ class Pattern:
     """A client's pattern. Matching lets other threads run.
 
     Raises:
-        BadRequest: it is not a pattern.
+        BadRequest: it is not a pattern; with Java's text.
     """
 
     def __init__(self, text: str) -> None:
         try:
-            self._compiled = regex.compile(text)
+            self._compiled = regex.compile(translate(text), regex.VERSION1)
         except (regex.error, RecursionError, OverflowError, ValueError) as error:
             raise BadRequest(str(error), value=text) from error
         self._text = text

@@ -54,6 +54,13 @@ class TagVFilter:
         literals = literals_of(self.text)
         return literals if len(literals) <= LITERALS_RESOLVED else []
 
+    def hashed(self, uids: Uids) -> TagVFilter:
+        """Return the filter with its literals as the domain keeps them."""
+        if not self.kind.removeprefix("not_").startswith("literal_or"):
+            return self
+        values = [uids.hashed_value(self.tag_name, value) for value in literals_of(self.text)]
+        return replace(self, text="|".join(values)) if values != literals_of(self.text) else self
+
     def lower(self, uids: Uids) -> TagFilter:
         """Return the condition on stored names."""
         name = uids.stored_name("tagk", self.tag_name)
@@ -158,7 +165,7 @@ def _check_text(kind: str, text: str) -> None:
         try:
             Pattern(text.strip())
         except BadRequest as error:
-            raise BadFilter(f"{error} in regular expression: {text}") from error
+            raise BadFilter(str(error)) from error
 
 
 def parse_tag_value(tag_name: str, text: str) -> TagVFilter:

@@ -114,7 +114,8 @@ async def _selection(uids: Uids, metric: str, pairs: Pairs) -> tuple[Selection, 
         if name is not None and name != ANY:
             group = values.setdefault(await _stored(uids, "tagk", name), set())
         if value is not None and value != ANY:
-            group.add(await _stored(uids, "tagv", value))
+            kept = value if name is None or name == ANY else uids.hashed_value(name, value)
+            group.add(await _stored(uids, "tagv", kept))
     filters = tuple(
         TagFilter(name, frozenset(wanted) if wanted else None)  # no value given: having the tag is enough
         for name, wanted in values.items()

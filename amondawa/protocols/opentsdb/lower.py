@@ -153,6 +153,7 @@ async def select(uids: Uids, metric: str, filters: Sequence[TagVFilter], explici
     """
     if await uids.find("metric", metric) is None:
         raise NoSuchName("metrics", metric)
+    filters = [one.hashed(uids) for one in filters]
     for one in filters:
         for value in one.required_values():
             if await uids.find("tagv", value) is None:

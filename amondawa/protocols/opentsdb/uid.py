@@ -207,7 +207,7 @@ class Uids:
         Called once a new series, before `gateway.resolve`. The names are durable after the next `flush`.
         New names get their ids in the order in which the original meets them: that of a Java map of the tags.
         """
-        ordered = tuple(sorted(tags))
+        ordered = self.hashed(tuple(sorted(tags)))
         self.id_of("metric", metric, create=True)
         names, values = self._tables["tagk"].ids, self._tables["tagv"].ids
         if not all(name in names and value in values for name, value in ordered):
@@ -219,6 +219,14 @@ class Uids:
             return metric, ordered
         stored = ((self.stored_name("tagk", name), self.stored_name("tagv", value)) for name, value in ordered)
         return self.stored_name("metric", metric), tuple(sorted(stored))
+
+    def hashed(self, tags: Tags) -> Tags:
+        """Return tags with the values that the domain keeps as hashes hashed: such a value gets its id as a hash."""
+        return self._gateway.stored_tags(self.domain, tags)
+
+    def hashed_value(self, name: str, value: str) -> str:
+        """Return a value of one tag as `hashed` does."""
+        return self.hashed(((name, value),))[0][1]
 
     def _stored_id(self, kind: UidKind, stored: str) -> int:
         uid = self._tables[kind].of_stored(stored)

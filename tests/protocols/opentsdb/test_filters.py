@@ -38,7 +38,7 @@ def matching(kind: str, text: str) -> list[str]:
         ("wildcard", "", "Filter cannot be null or empty"),
         ("wildcard", "abc", "Filter must contain an asterisk"),
         ("literal_or", "|", "Filter must contain more than just a pipe"),
-        ("regexp", "web0[12", "regular expression: web0"),
+        ("regexp", "web0[12", "Unclosed character class near index 6\nweb0[12"),
         ("regexp", "a" * (PATTERN_CHARS + 1), "A regular expression may have 1000 characters"),
     ],
 )
