@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from amondawa.errors import AmondawaError, Corrupt, StorageFull, StoreError, Unavailable
 
 _BUSY_S = 30.0
@@ -44,6 +46,9 @@ def _no_room(directory: Path) -> bool:
     except OSError:
         return False
     return room.f_bavail * room.f_frsize < _NO_ROOM_BYTES or (room.f_files > 0 and room.f_favail == 0)
+
+
+log = structlog.get_logger()
 
 
 class ConnectionPool:
@@ -114,12 +119,27 @@ class DatabaseFile:
         try:
             yield connection
         except sqlite3.Error as error:
-            connection.close()
-            raise store_error(error, self.path) from error
+            problem = store_error(error, self.path)
+            self._settle(connection, problem)
+            raise problem from error
         except BaseException:
             self._give(connection)
             raise
         self._give(connection)
+
+    def _settle(self, connection: sqlite3.Connection, problem: AmondawaError) -> None:
+        """Keep a connection that only found no room: with the last one SQLite removes the shared memory file of the
+        write-ahead log, and could not make it again, so that not even reads went on.
+        """
+        if isinstance(problem, StorageFull):
+            try:
+                _end(connection)
+            except sqlite3.Error:
+                log.debug("a connection cannot be used any more", file=self.path.name, exc_info=True)
+            else:
+                self._give(connection)
+                return
+        connection.close()
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
