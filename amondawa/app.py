@@ -30,6 +30,7 @@ from amondawa.app_access import Access
 from amondawa.app_http import common_application, dialect_application, starting_application
 from amondawa.errors import ConfigError
 from amondawa.gateway import Gateway
+from amondawa.kernels.lines import LOADING_THREAD
 from amondawa.listeners.http import HttpPort, make_runner
 from amondawa.listeners.port_switch import serve_switched
 from amondawa.listeners.telnet import LineServer, serve_lines
@@ -100,9 +101,13 @@ class Process:
         """Read the journal back and hand the ports to the dialects."""
         gateway = await Gateway.start(self.settings, self._store)
         self._gateway = gateway
-        scope = Scope(self.access.guard(gateway), self.settings)
+        ruled = self.access.rule(gateway)
+        gateway.limit_queries(lambda domain: self.access.keyring.rules_of(domain).query_points)
+        scope = Scope(self.access.guard(ruled), self.settings)
         await self._tasks.enter_async_context(self.access.keyring.kept_fresh())
+        await self._tasks.enter_async_context(ruled.kept_up())
         self.metrics.watch(gateway.statistics)
+        self.metrics.watch_domains(ruled.usage)
         for name, port in self._http.items():
             await self._show(port, self._application(name, scope))
         self._scope.set_result(scope)
@@ -228,6 +233,15 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     store = open_store(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, store, say))
+    _leave_compiling_behind()
+
+
+def _leave_compiling_behind() -> None:
+    """End at once when kernels are still being compiled: LLVM aborts when the interpreter is taken down around it."""
+    if any(thread.name == LOADING_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], None]) -> None:

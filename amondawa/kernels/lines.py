@@ -15,6 +15,9 @@ from amondawa.kernels.lines_twin import TwinTable
 
 _log = logging.getLogger(__name__)
 
+LOADING_THREAD = "load-line-kernel"
+"""The daemon thread that compiles, at worst for many seconds; an interpreter must not be taken down around it."""
+
 TableMaker = Callable[[ScanRules], LineTable]
 
 
@@ -43,7 +46,7 @@ class Loader:
     def start(self) -> None:
         """Load in a thread, unless that was done before."""
         if not self._tried and self._thread is None:
-            self._thread = threading.Thread(target=self.load, name="load-line-kernel", daemon=True)
+            self._thread = threading.Thread(target=self.load, name=LOADING_THREAD, daemon=True)
             self._thread.start()
 
     @property
