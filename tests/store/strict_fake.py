@@ -130,7 +130,7 @@ class FakeClient:
             names.values(), "B"
         ):
             raise invalid("CreateTable", "attribute definitions must be those of the keys")
-        billing = _billing("CreateTable", BillingMode, ProvisionedThroughput)
+        billing = rules.billing("CreateTable", BillingMode, ProvisionedThroughput)
         with self._service.lock:
             if TableName in self._service.tables:
                 raise refusal("CreateTable", "ResourceInUseException", f"Table already exists: {TableName}")
@@ -160,7 +160,7 @@ class FakeClient:
         return {}
 
     def update_table(self, *, TableName: str, BillingMode: str, ProvisionedThroughput: Answer | None = None) -> Answer:
-        billing = _billing("UpdateTable", BillingMode, ProvisionedThroughput)
+        billing = rules.billing("UpdateTable", BillingMode, ProvisionedThroughput)
         with self._service.lock:
             table = self._table("UpdateTable", TableName)
             if table.status != "ACTIVE":
@@ -216,7 +216,7 @@ class FakeClient:
             key = rules.check_item("PutItem", Item, table.names)
             stored = table.get(key)
             units = service.bill_write(TableName, key, stored, Item)
-            if not _condition_holds(ConditionExpression, ExpressionAttributeValues or {}, stored, table.names):
+            if not rules.condition_holds(ConditionExpression, ExpressionAttributeValues or {}, stored, table.names):
                 more = {"Item": stored} if stored and ReturnValuesOnConditionCheckFailure == "ALL_OLD" else {}
                 raise refusal("PutItem", "ConditionalCheckFailedException", "The conditional request failed", **more)
             table.put(key, Item)
@@ -389,24 +389,3 @@ def _token(last: Attributes, names: tuple[str, str]) -> str:
 
 def _parse_token(token: str, names: tuple[str, str]) -> Attributes:
     return {name: {"B": bytes.fromhex(part)} for name, part in zip(names, token.split("/"), strict=True)}
-
-
-def _condition_holds(text: str, values: Attributes, stored: Attributes | None, names: tuple[str, str]) -> bool:
-    if not text:
-        return True
-    if text == f"attribute_not_exists({names[0]})":
-        return stored is None
-    name, _, placeholder = text.partition(" = ")
-    if set(values) != {placeholder}:
-        raise invalid("PutItem", f"the fake does not take the condition {text!r}")
-    return stored is not None and stored.get(name) == values[placeholder]
-
-
-def _billing(operation: str, mode: str, throughput: Answer | None) -> Answer:
-    """Return what DescribeTable shows of a table's throughput."""
-    if mode == "PAY_PER_REQUEST" and throughput is None:
-        zero = {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
-        return {"BillingModeSummary": {"BillingMode": mode}, "ProvisionedThroughput": zero}
-    if mode != "PROVISIONED" or throughput is None or min(throughput.values()) < 1:
-        raise invalid(operation, "throughput must be given for PROVISIONED and only for it, each at least 1")
-    return {"BillingModeSummary": {"BillingMode": mode}, "ProvisionedThroughput": throughput}

@@ -23,9 +23,7 @@ Attributes = dict[str, Any]
 Key = tuple[bytes, bytes]
 
 _CONDITION = re.compile(r"(\w+) = (\S+)(?: AND (\w+) (?:BETWEEN (\S+) AND (\S+)|(>=|<=|<|>|=) (\S+)))?")
-_STATEMENT = re.compile(
-    r'SELECT \* FROM "([^"]+)" WHERE (\w+) IN \[((?:\?, )*\?)\](?: AND (\w+) (?:(BETWEEN \? AND \?)|(>=|<=) \?))?'
-)
+_STATEMENT = re.compile(r'SELECT \* FROM "([^"]+)" WHERE (\w+) IN \[((?:\?, )*\?)\]')
 
 
 def refusal(operation: str, code: str, message: str, status: int = 400, **more: Any) -> ClientError:
@@ -151,12 +149,33 @@ def parse_condition(text: str, values: dict[str, Attributes], names: tuple[str, 
 def parse_statement(text: str, parameters: list[Attributes], names: tuple[str, str]) -> tuple[str, Condition]:
     """Return the table and the key condition of a SELECT of many hash keys."""
     found = _STATEMENT.fullmatch(text)
-    if found is None or len(text) > STATEMENT_LENGTH or found[2] != names[0] or found[4] not in (None, names[1]):
+    if found is None or len(text) > STATEMENT_LENGTH or found[2] != names[0]:
         raise invalid("ExecuteStatement", f"the fake does not take the statement {text!r}")
     count = found[3].count("?")
     if count > MOST_IN:
         raise invalid("ExecuteStatement", f"an IN list may have at most {MOST_IN} hash keys")
-    if text.count("?") != len(parameters):
+    if count != len(parameters):
         raise invalid("ExecuteStatement", "number of parameters in request and statement don't match")
-    how = "BETWEEN" if found[5] else found[6]
-    return found[1], Condition("ExecuteStatement", parameters[:count], how, parameters[count:])
+    return found[1], Condition("ExecuteStatement", parameters, None, [])
+
+
+def condition_holds(text: str, values: Attributes, stored: Attributes | None, names: tuple[str, str]) -> bool:
+    """Return whether a put's condition holds of the stored item."""
+    if not text:
+        return True
+    if text == f"attribute_not_exists({names[0]})":
+        return stored is None
+    name, _, placeholder = text.partition(" = ")
+    if set(values) != {placeholder}:
+        raise invalid("PutItem", f"the fake does not take the condition {text!r}")
+    return stored is not None and stored.get(name) == values[placeholder]
+
+
+def billing(operation: str, mode: str, throughput: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what DescribeTable shows of a table's throughput."""
+    if mode == "PAY_PER_REQUEST" and throughput is None:
+        zero = {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
+        return {"BillingModeSummary": {"BillingMode": mode}, "ProvisionedThroughput": zero}
+    if mode != "PROVISIONED" or throughput is None or min(throughput.values()) < 1:
+        raise invalid(operation, "throughput must be given for PROVISIONED and only for it, each at least 1")
+    return {"BillingModeSummary": {"BillingMode": mode}, "ProvisionedThroughput": throughput}

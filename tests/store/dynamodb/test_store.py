@@ -213,14 +213,22 @@ def test_units_are_those_that_the_service_bills(fake: StrictFake, store: DynamoS
     assert before < after
 
 
-def test_many_hash_keys_are_read_in_few_requests(fake: StrictFake, store: DynamoStore) -> None:
+def test_whole_hash_keys_are_read_in_few_requests(fake: StrictFake, store: DynamoStore) -> None:
     store.put("t", [Item(b"h%03d" % n, b"r%d" % part, b"x" * 2_000) for n in range(120) for part in range(2)])
     fake.requests.clear()
-    found = store.query_many("t", [b"h%03d" % n for n in range(200)], b"r1")
+    found = store.query_many("t", [b"h%03d" % n for n in range(200)])
     assert {key: [item.range for item in rows] for key, rows in found.items()} == {
-        b"h%03d" % n: [b"r1"] for n in range(120)
+        b"h%03d" % n: [b"r0", b"r1"] for n in range(120)
     }
     assert dict(fake.requests) == {"ExecuteStatement": 4}
+
+
+def test_parts_of_many_hash_keys_are_billed_for_no_more_than_is_inside(fake: StrictFake, store: DynamoStore) -> None:
+    store.put("t", [Item(b"h%d" % n, b"r%d" % part, b"x" * 40_000) for n in range(8) for part in range(5)])
+    before = fake.units()[0]
+    found = store.query_many("t", [b"h%d" % n for n in range(8)], b"r2", b"r2\0")
+    assert [len(rows) for rows in found.values()] == [1] * 8
+    assert fake.units()[0] - before == 8 * 10
 
 
 def test_where_statements_are_refused_each_hash_key_is_queried(fake: StrictFake) -> None:
