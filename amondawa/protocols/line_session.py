@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from amondawa.errors import AmondawaError
 from amondawa.protocols.lines import LineReader
-from amondawa.protocols.write_queue import Budget, WriteQueue
-
-if TYPE_CHECKING:
-    from amondawa.gateway import GatewayDoor
+from amondawa.protocols.write_queue import Budget, LineDoor, WriteQueue
 
 LATE_BYTES = 64 * 1024
 """answers to points refused after their line was read; more are dropped"""
@@ -27,7 +22,7 @@ class Session:
         budget: memory shared with the other connections.
     """
 
-    def __init__(self, reader: LineReader, gateway: GatewayDoor, budget: Budget) -> None:
+    def __init__(self, reader: LineReader, gateway: LineDoor, budget: Budget) -> None:
         self._reader = reader
         self._rest = bytearray()
         self._skipping = False

@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from amondawa.errors import AmondawaError, Unavailable
 from amondawa.model.points import WriteBatch, join_texts
-
-if TYPE_CHECKING:
-    from amondawa.gateway import GatewayDoor
 
 QUEUE_BYTES = 4 * 1024 * 1024
 """columns that one connection may have under way"""
@@ -30,6 +27,20 @@ BATCH_BYTES = 1_024
 RETRY_S = 0.25
 
 _log = logging.getLogger(__name__)
+
+
+class LineDoor(Protocol):
+    """What of a gateway's door lines need; see GatewayDoor."""
+
+    async def write(self, batch: WriteBatch) -> None:
+        """Make a batch durable."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether to stop reading now."""
+
+    async def wait_until_clear(self) -> None:
+        """Return when `congested` is false again."""
 
 
 class Budget:
@@ -52,7 +63,7 @@ class WriteQueue:
 
     def __init__(
         self,
-        gateway: GatewayDoor,
+        gateway: LineDoor,
         budget: Budget,
         settle: Callable[[], Awaitable[None]],
         refused: Callable[[AmondawaError], None],

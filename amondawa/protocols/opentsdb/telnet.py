@@ -9,15 +9,15 @@ import functools
 import logging
 import platform
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from amondawa.errors import AmondawaError, BadRequest
 from amondawa.kernels.line_columns import ScanRules
-from amondawa.model.points import Kind
+from amondawa.model.points import Kind, WriteBatch
 from amondawa.model.series import sorted_tags
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.line_session import Session
-from amondawa.protocols.lines import Block, Exit, LineCounters, LinePoint, LineReader, Taken, common_key
+from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
 from amondawa.protocols.opentsdb import telnet_commands as commands
 from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.names import check_series
@@ -34,6 +34,9 @@ from amondawa.protocols.opentsdb.values import (
     value_bits,
 )
 from amondawa.protocols.write_queue import Budget
+
+if TYPE_CHECKING:
+    from amondawa.gateway import GatewayDoor
 
 CHARSET = "iso-8859-1"
 
@@ -167,32 +170,38 @@ class OpenTsdbDialect:
         return commands.CACHES_DROPPED.encode()
 
 
-class NotingReader(LineReader):
-    """Reads blocks of lines and remembers when which series were written, for `/api/query/last`."""
+class NotingDoor:
+    """A gateway's door for lines: remembers when which series were written, for `/api/query/last`. See LineDoor."""
 
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(OpenTsdbDialect(scope))
-        self._gateway = scope.gateway
-        self._write_times = write_times_of(scope.gateway)
+    def __init__(self, gateway: GatewayDoor) -> None:
+        self._gateway = gateway
+        self._write_times = write_times_of(gateway)
 
-    def read(self, data: bytes) -> Block:
-        """Read whole lines; see LineReader."""
-        block = super().read(data)
-        if block.batch is not None:
-            self._write_times.note(block.batch.refs, self._gateway.now_ms)
-        return block
+    async def write(self, batch: WriteBatch) -> None:
+        """Write a batch and note its series once it is durable."""
+        await self._gateway.write(batch)
+        self._write_times.note(batch.refs, self._gateway.now_ms)
+
+    @property
+    def congested(self) -> bool:
+        """See GatewayDoor."""
+        return self._gateway.congested
+
+    async def wait_until_clear(self) -> None:
+        """See GatewayDoor."""
+        await self._gateway.wait_until_clear()
 
 
 @functools.lru_cache(maxsize=256)
-def _shared(scope: Scope) -> tuple[LineReader, Budget]:
+def _shared(scope: Scope) -> tuple[LineReader, NotingDoor, Budget]:
     """Return what all connections of a scope share."""
-    return NotingReader(scope), Budget()
+    return LineReader(OpenTsdbDialect(scope)), NotingDoor(scope.gateway), Budget()
 
 
 def session(scope: Scope) -> LineSession:
     """Return the session of a new connection; all of one scope share what they know of series."""
-    reader, budget = _shared(scope)
-    return Session(reader, scope.gateway, budget)
+    reader, door, budget = _shared(scope)
+    return Session(reader, door, budget)
 
 
 def counters(scope: Scope) -> LineCounters:
