@@ -6,6 +6,7 @@ import asyncio
 import os
 
 from amondawa.auth.credentials import CredentialTable
+from amondawa.auth.domains import DomainTable
 from amondawa.auth.keyring import Keyring
 from amondawa.auth.master_key import VARIABLE, master_keys
 from amondawa.auth.replay import AppliedSignatures
@@ -14,6 +15,7 @@ from amondawa.gateway import GatewayDoor
 from amondawa.protocols.access import HttpAccess, anonymous_domain, is_loopback
 from amondawa.protocols.guarded import GuardedGateway
 from amondawa.protocols.line_access import LineAccess
+from amondawa.protocols.ruled import RuledGateway
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 
@@ -32,7 +34,8 @@ class Access:
     def __init__(self, settings: Settings, store: BlockStore) -> None:
         self._settings = settings
         self.table = CredentialTable(store, master_keys(settings, os.environ.get(VARIABLE, "")))
-        self.keyring = Keyring(self.table)
+        self.domains = DomainTable(store, self.table)
+        self.keyring = Keyring(self.table, self.domains)
         self._applied = AppliedSignatures()
         self.http = HttpAccess(settings, self.keyring, self._applied)
         self.lines = LineAccess(settings, self.keyring)
@@ -52,6 +55,10 @@ class Access:
             "`bin/ac add --permission DOMAIN:rw`, or add --allow-anonymous DOMAIN:rw to let anyone read and write that "
             "domain, or bind to 127.0.0.1"
         )
+
+    def rule(self, gateway: GatewayDoor) -> RuledGateway:
+        """Return the gateway's door under the rules of domains."""
+        return RuledGateway(gateway, self.keyring, max(1, self._settings.query_threads // 2))
 
     def guard(self, gateway: GatewayDoor) -> GuardedGateway:
         """Return the gateway's door as protocols get it."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import click
 
 from amondawa.auth.credentials import Credential, CredentialTable
+from amondawa.auth.domains import DomainTable, parse_duration
 from amondawa.auth.master_key import (
     KEY_BYTES,
     VARIABLE,
@@ -21,11 +23,13 @@ from amondawa.auth.master_key import (
     master_keys,
     replace_file_keys,
 )
-from amondawa.auth.permissions import ANY_DOMAIN, Permissions
+from amondawa.auth.permissions import ANY_DOMAIN, Permissions, check_domain
 from amondawa.errors import BadRequest
 from amondawa.settings import Settings, read_settings
 from amondawa.store.base import BlockStore
 from amondawa.store.open import open_tables
+
+T = TypeVar("T")
 
 FAILED = 1
 
@@ -41,6 +45,7 @@ class Call:
         key: the key that was named; empty = none.
         permissions: those that were given.
         sure: whether to go ahead without asking.
+        rules: what was given of a domain's rules, by the name of the rule.
     """
 
     settings: Settings
@@ -49,6 +54,12 @@ class Call:
     key: str
     permissions: Permissions
     sure: bool
+    rules: Mapping[str, object]
+
+    @property
+    def domains(self) -> DomainTable:
+        """The rules of domains."""
+        return DomainTable(self.store, self.table)
 
     def named_key(self) -> str:
         """Return the key. Raises click.UsageError when none was named."""
@@ -153,6 +164,23 @@ def _set_permissions(call: Call, change: Callable[[Permissions], Permissions]) -
     return 0
 
 
+def set_domain(call: Call) -> int:
+    """Set rules of a domain; those not given stay as they are."""
+    if not call.key:
+        raise click.UsageError("name the domain: set_domain DOMAIN")
+    domain = _checked(lambda: check_domain(call.key))
+    rules = call.domains.change(domain, lambda one: replace(one, **dict(call.rules)))  # type: ignore[arg-type]
+    click.echo(f"domain: {domain} {rules.text()}")
+    return 0
+
+
+def list_domains(call: Call) -> int:
+    """List the rules of all domains that have any."""
+    for domain, rules in sorted(call.domains.list().items()):
+        click.echo(f"domain: {domain} {rules.text()}")
+    return 0
+
+
 def rotate_master_key(call: Call) -> int:
     """Encrypt every secret anew: under a new key of the key file, or under the first of those in AMDW_MASTER_KEY."""
     if os.environ.get(VARIABLE, "").strip():
@@ -166,7 +194,8 @@ def rotate_master_key(call: Call) -> int:
     path = key_file(call.settings)
     keys = [secrets.token_bytes(KEY_BYTES), *file_keys(path)]
     replace_file_keys(path, keys)  # from now on both decrypt, whatever happens in between
-    count = CredentialTable(call.store, MasterKeys(keys, path)).seal_again()
+    table = CredentialTable(call.store, MasterKeys(keys, path))
+    count = table.seal_again() + DomainTable(call.store, table).seal_again()
     replace_file_keys(path, keys[:1])
     click.echo(f"{count} secrets were encrypted anew with a new key in {path}.")
     return 0
@@ -183,17 +212,25 @@ ACTIONS: dict[str, Callable[[Call], int]] = {
     "add_perms": add_perms,
     "delete_perms": delete_perms,
     "set_perms": set_perms,
+    "set_domain": set_domain,
+    "list_domains": list_domains,
     "rotate_master_key": rotate_master_key,
 }
 
 
 @click.command(epilog="Running gateways follow a change within seconds.")
 @click.argument("action", type=click.Choice(list(ACTIONS)))
-@click.argument("key_argument", metavar="[KEY]", required=False)
+@click.argument("key_argument", metavar="[KEY|DOMAIN]", required=False)
 @click.option("--key", metavar="KEY", help="The access key.")
 @click.option(
     "--permission", "permissions", multiple=True, metavar="DOMAIN:r|w|rw", help="As often as needed; * = any."
 )
+@click.option("--hash-tag", multiple=True, metavar="TAG", help="Keep this tag as hashes (* = all); as often as needed.")
+@click.option("--no-hash-tags", is_flag=True, help="Keep new points' tags as they are again.")
+@click.option("--series", type=click.IntRange(0), metavar="N", help="Series of the domain; 0 = no limit.")
+@click.option("--points-per-second", type=click.IntRange(0), metavar="N", help="Points written a second; 0 = no limit.")
+@click.option("--query-points", type=click.IntRange(0), metavar="N", help="Points one request reads; 0 = no own limit.")
+@click.option("--retention", metavar="30d", help="How long points are kept: s, m, h, d, w, y; 0 = for ever.")
 @click.option("--yes", is_flag=True, help="Go ahead without asking.")
 @click.option("--store", metavar="NAME", help="sqlite or dynamodb.  [sqlite; AMDW_STORE]")
 @click.option("--data", metavar="DIR", help="Directory of the embedded store.  [./data; AMDW_DATA]")
@@ -205,19 +242,43 @@ def ac(
     yes: bool,
     store: str | None,
     data: str | None,
+    **rules: object,
 ) -> int:
-    """Make, list and change access keys: ACTION is one of those above.
+    """Make, list and change access keys and the rules of domains: ACTION is one of those above.
 
-    add and *_perms take --permission; delete, activate, deactivate and *_perms take the key.
+    add and *_perms take --permission; delete, activate, deactivate and *_perms take the key; set_domain takes the domain
+    and the options from --hash-tag to --retention.
     """
-    try:
-        parsed = Permissions.parse(permissions)
-    except BadRequest as error:
-        raise click.UsageError(error.message) from error
+    parsed = _checked(lambda: Permissions.parse(permissions))
+    given = _rules(rules)
     settings = read_settings({"store": store, "data": data}, os.environ)
     with _tables(settings) as opened:
         table = CredentialTable(opened, master_keys(settings, os.environ.get(VARIABLE, "")))
-        return ACTIONS[action](Call(settings, opened, table, key or key_argument or "", parsed, yes))
+        return ACTIONS[action](Call(settings, opened, table, key or key_argument or "", parsed, yes, given))
+
+
+def _checked(check: Callable[[], T]) -> T:
+    """Return what a check returns; what it refuses is wrong use."""
+    try:
+        return check()
+    except BadRequest as error:
+        raise click.UsageError(error.message) from error
+
+
+def _rules(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the rules that were given, by name."""
+    given: dict[str, object] = {
+        name: options[name] for name in ("series", "points_per_second", "query_points") if options[name] is not None
+    }
+    tags = cast(tuple[str, ...], options["hash_tag"])
+    if tags or options["no_hash_tags"]:
+        given["hashed_tags"] = frozenset(tags)
+    if options["retention"] is not None:
+        retention_s = parse_duration(str(options["retention"]))
+        if retention_s is None:
+            raise click.UsageError("--retention is a number with s, m, h, d, w or y behind it, such as 30d")
+        given["retention_s"] = retention_s
+    return given
 
 
 @contextmanager

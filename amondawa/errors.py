@@ -7,6 +7,7 @@ AmondawaError
 ├── Forbidden           the access key, or its lack, does not permit what was asked
 ├── NotFound            what was named does not exist
 ├── LimitExceeded       a query budget or a size limit; says which and how to stay inside
+│   ├── QuotaExceeded   a domain has as much as it may (also a BadRequest)
 │   └── BodyTooLarge    a request body past the decoded-size limit
 ├── ComputeError        a query's arithmetic cannot be carried out on the points it met
 ├── Cancelled           the query was ended by its client or by an administrator
@@ -75,6 +76,13 @@ class BodyTooLarge(LimitExceeded):
     def __init__(self, limit_bytes: int):
         super().__init__(f"request body is larger than the limit of {limit_bytes} bytes after decoding")
         self.limit_bytes = limit_bytes
+
+
+class QuotaExceeded(LimitExceeded, BadRequest):
+    """A domain has as much of something as it may: the text names the domain and the limit.
+
+    A BadRequest too: of a batch, only what goes past the limit is refused, as what is wrong would be.
+    """
 
 
 class Cancelled(AmondawaError):

@@ -58,6 +58,9 @@ class GatewayDoor(Protocol):
     def domain_of(self, ref: int) -> str:
         """Return the domain of a ref's series; cheaper than the whole series."""
 
+    def stored_tags(self, domain: str, tags: Tags) -> Tags:
+        """Return tags as they are stored: as given, but for those that a domain keeps as hashes."""
+
     async def write(self, batch: WriteBatch) -> None:
         """Make a batch durable; return when it is (then it is also visible to queries).
 
@@ -252,6 +255,14 @@ class Gateway:
     def series_of(self, ref: int) -> Series:
         """Return the series of a ref."""
         return self._registry.series_of(ref)
+
+    def stored_tags(self, domain: str, tags: Tags) -> Tags:
+        """Return tags as they are stored."""
+        return tags
+
+    def limit_queries(self, points_of: Callable[[str], int]) -> None:
+        """Have every request read no more points than `points_of(domain)` says (0 = as many as the settings allow)."""
+        self._executor.points_of = points_of
 
     def domain_of(self, ref: int) -> str:
         """Return the domain of a ref's series."""

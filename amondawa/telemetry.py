@@ -78,6 +78,10 @@ class Metrics:
         """Show a gateway's statistics from now on."""
         self._registry.register(_GatewayCollector(statistics))
 
+    def watch_domains(self, usage: Callable[[], Mapping[str, Mapping[str, float]]]) -> None:
+        """Show counters by domain from now on."""
+        self._registry.register(_DomainCollector(usage))
+
     def count(self, protocol: str, kind: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request; `kind` is read or write."""
         key = (protocol, kind, method, status)
@@ -132,6 +136,23 @@ class _GatewayCollector(Collector):
                 yield CounterMetricFamily(f"amondawa_{name}", f"{text} since the start", value=value)
             else:
                 yield GaugeMetricFamily(f"amondawa_{name}", text, value=value)
+
+
+class _DomainCollector(Collector):
+    """Turns counters by domain and name into metrics with the domain as their label."""
+
+    def __init__(self, usage: Callable[[], Mapping[str, Mapping[str, float]]]) -> None:
+        self._usage = usage
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, CounterMetricFamily] = {}
+        for domain, counters in sorted(self._usage().items()):
+            for name, value in counters.items():
+                if name not in families:
+                    text = f"{name.replace('_', ' ')} since the start, by domain"
+                    families[name] = CounterMetricFamily(f"amondawa_domain_{name}", text, labels=["domain"])
+                families[name].add_metric([domain], value)
+        yield from families.values()
 
 
 def configure_logs(form: str) -> None:

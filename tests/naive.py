@@ -98,6 +98,9 @@ class NaiveGateway:
     def domain_of(self, ref: int) -> str:
         return self._series[ref].domain
 
+    def stored_tags(self, domain: str, tags: Tags) -> Tags:
+        return tags
+
     async def write(self, batch: WriteBatch) -> None:
         points = batch.points()
         for i in range(len(batch)):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from amondawa.auth.credentials import Credential, CredentialTable
+from amondawa.auth.domains import DomainRules, DomainTable
+from amondawa.auth.hashing import TagHasher
 from amondawa.auth.permissions import Permissions
 from amondawa.errors import AmondawaError, ConfigError, Corrupt
 
@@ -38,19 +40,24 @@ class OpenKey:
         return same and self.active
 
 
+NO_RULES = DomainRules()
 NOBODY = OpenKey("", _NOBODY_SECRET, Permissions({}), active=False)
 """stands in for a key that does not exist, so that it takes as long as one that does"""
 
 
 class Keyring:
-    """The access keys of a store.
+    """The access keys of a store, and the rules of its domains.
 
     Args:
-        table: where they are kept.
+        table: where the keys are kept.
+        domains: where the rules are kept; None = there are none.
     """
 
-    def __init__(self, table: CredentialTable) -> None:
+    def __init__(self, table: CredentialTable, domains: DomainTable | None = None) -> None:
         self._table = table
+        self._domains = domains
+        self._rules: Mapping[str, DomainRules] = {}
+        self._hashers: Mapping[str, TagHasher] = {}
         self._keys: Mapping[str, OpenKey] = {}
         self._known: dict[bytes, OpenKey] = {}
         self.version = 0
@@ -65,13 +72,28 @@ class Keyring:
         """Return a key; NOBODY when it is unknown."""
         return self._keys.get(key, NOBODY)
 
+    def rules_of(self, domain: str) -> DomainRules:
+        """Return the rules of a domain."""
+        return self._rules.get(domain, NO_RULES)
+
+    @property
+    def rules(self) -> Mapping[str, DomainRules]:
+        """The rules of all domains that have any."""
+        return self._rules
+
+    def hasher_of(self, domain: str) -> TagHasher | None:
+        """Return what hashes the tags of a domain; None = nothing is hashed there."""
+        return self._hashers.get(domain)
+
     def load(self) -> None:
-        """Read all keys.
+        """Read all keys and rules.
 
         Raises:
             ConfigError: there are keys, and the master key is missing or another one.
             StoreError: the store cannot be read.
         """
+        if self._domains is not None:
+            self._load_rules(self._domains)
         found = self._table.list()
         known: dict[bytes, OpenKey] = {}
         for credential in found:
@@ -80,6 +102,14 @@ class Keyring:
             self.version += 1
         self._known = known
         self._keys = {one.key: one for one in known.values()}
+
+    def _load_rules(self, domains: DomainTable) -> None:
+        rules = domains.list()
+        if rules == self._rules:
+            return
+        hashing = {name: one for name, one in rules.items() if one.hashed_tags}
+        self._hashers = {name: TagHasher(one.hashed_tags, domains.hash_key(name, one)) for name, one in hashing.items()}
+        self._rules = rules
 
     def _opened(self, credential: Credential) -> OpenKey:
         """Decrypt a key; one that does not decrypt counts as there, but nobody can use it."""

@@ -57,13 +57,18 @@ class Executor:
         self._now_ms = now_ms
         self.pool = ThreadPoolExecutor(threads, "query")
         self.running = RunningQueries()
+        self.points_of: Callable[[str], int] = lambda _domain: 0
+        """points that a request on a domain may read; 0 = as many as all others"""
         self.queries = 0
         self.points_read = 0
 
     async def run(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], label: str) -> T:
         """Run queries and finish their results in a worker thread; cancelling the caller ends them."""
-        budget = Budget(label, *self._limits, self._now_ms)
-        budget.domain = queries[0].selection.domain if queries else ""
+        domain = queries[0].selection.domain if queries else ""
+        points, series, seconds = self._limits
+        own = self.points_of(domain)
+        budget = Budget(label, min(own, points) if own else points, series, seconds, self._now_ms)
+        budget.domain = domain
         loop = asyncio.get_running_loop()
         with self.running.hold(budget):
             try:

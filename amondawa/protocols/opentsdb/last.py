@@ -166,10 +166,11 @@ async def _stored_tags(uids: Uids, sub: SubQuery) -> dict[str, str]:
         NoSuchName: the first name without one.
     """
     await _check(uids, "metric", sub.metric)
-    for name, value in sub.tags.items():
+    tags = {name: uids.hashed_value(name, value) for name, value in sub.tags.items()}
+    for name, value in tags.items():
         await _check(uids, "tagk", name)
         await _check(uids, "tagv", value)
-    return {uids.stored_name("tagk", name): uids.stored_name("tagv", value) for name, value in sub.tags.items()}
+    return {uids.stored_name("tagk", name): uids.stored_name("tagv", value) for name, value in tags.items()}
 
 
 async def _check(uids: Uids, kind: UidKind, name: str) -> None:

@@ -204,7 +204,8 @@ async def _series_to_write(call: Call, uids: Uids, given: Fields) -> Series:
             return uids.series_of_tsuid(given["tsuid"])
         except NoSuchId as error:
             raise TsdbError(error.message, 500) from error
-    metric, tags = parse_exact(call.params.required("m"))
+    metric, asked = parse_exact(call.params.required("m"))
+    tags = {name: uids.hashed_value(name, value) for name, value in asked.items()}
     await _resolve(uids, metric, tags)
     stored_tags = {uids.stored_name("tagk", name): uids.stored_name("tagv", value) for name, value in tags.items()}
     series = Series.of(call.domain, uids.stored_name("metric", metric), stored_tags)
@@ -228,7 +229,8 @@ async def _read_series(call: Call, uids: Uids) -> Answer:
 
 
 async def _read_many(call: Call, uids: Uids) -> Answer:
-    metric, tags = parse_exact(call.params.required("m"))
+    metric, asked = parse_exact(call.params.required("m"))
+    tags = {name: uids.hashed_value(name, value) for name, value in asked.items()}
     try:
         await _resolve(uids, metric, tags)
     except NoSuchName as error:

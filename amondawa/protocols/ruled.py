@@ -1,0 +1,221 @@
+"""The gateway's door with the rules of each domain in force: hashed tags, series, points a second, retention; and counters.
+
+Protocols see none of it but the refusals. What is translated here is translated for every protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TypeVar
+
+import numpy as np
+import structlog
+
+from amondawa.auth.caller import current_caller
+from amondawa.auth.hashing import TagHasher
+from amondawa.auth.keyring import Keyring
+from amondawa.auth.limits import Usage
+from amondawa.errors import AmondawaError, LimitExceeded, TooOld
+from amondawa.gateway import GatewayDoor
+from amondawa.model.points import Int32s, WriteBatch
+from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
+from amondawa.model.result import DeleteReport, Result
+from amondawa.model.series import Series, Tags
+from amondawa.protocols.passing_door import PassingDoor
+
+T = TypeVar("T")
+
+LOOK_S = 5.0
+"""how often it is looked whether series must be counted"""
+EXPIRE_S = 3_600.0
+"""how often points past a domain's retention are deleted; they are not shown before that either"""
+COUNTED_DOMAINS = 10_000
+"""domains with counters of their own: more than anybody has, fewer than a key for any domain could make up"""
+
+log = structlog.get_logger("amondawa.domains")
+
+
+class RuledGateway(PassingDoor):
+    """A GatewayDoor under the rules of domains.
+
+    Args:
+        door: does the work.
+        keyring: knows the rules.
+        lanes: queries of one domain that run at once, so that one domain leaves room for the others.
+    """
+
+    def __init__(self, door: GatewayDoor, keyring: Keyring, lanes: int) -> None:
+        super().__init__(door)
+        self._keyring = keyring
+        self._lanes_wide = lanes
+        self._lanes: dict[str, asyncio.Semaphore] = {}
+        self._usage: dict[str, Usage] = {}
+        self._stored_refs: dict[TagHasher, Int32s] = {}
+
+    # counters -----------------------------------------------------------------------------------------------------
+
+    def usage_of(self, domain: str) -> Usage:
+        """Return what is counted of a domain."""
+        usage = self._usage.get(domain)
+        if usage is None:
+            usage = Usage(domain)
+            if len(self._usage) < COUNTED_DOMAINS:
+                self._usage[domain] = usage
+        return usage
+
+    def usage(self) -> Mapping[str, Mapping[str, float]]:
+        """Return the counters of every domain by name."""
+        return {domain: asdict(one.counters) for domain, one in self._usage.items()}
+
+    def statistics(self) -> dict[str, float]:
+        """See GatewayDoor; a caller that may not see everything is told of its own domain."""
+        caller = current_caller()
+        if caller is None or caller.operator:
+            return self._door.statistics()
+        return {name: float(value) for name, value in asdict(self.usage_of(caller.domain).counters).items()}
+
+    # series and writes --------------------------------------------------------------------------------------------
+
+    def stored_tags(self, domain: str, tags: Tags) -> Tags:
+        """See GatewayDoor."""
+        hasher = self._keyring.hasher_of(domain)
+        return tags if hasher is None else hasher.tags(tags)
+
+    def resolve(self, domain: str, metric: str, tags: Tags) -> int:
+        """See GatewayDoor; QuotaExceeded for a new series past the limit."""
+        stored = self.stored_tags(domain, tags)
+        limit = self._keyring.rules_of(domain).series
+        if limit and current_caller() is not None:
+            self.usage_of(domain).series.add(metric, stored, limit, domain)
+        return self._door.resolve(domain, metric, stored)
+
+    async def write(self, batch: WriteBatch) -> None:
+        """See GatewayDoor; Overloaded past the points a second, TooOld past the domain's retention."""
+        if not len(batch):
+            await self._door.write(batch)
+            return
+        domain = self._door.domain_of(int(batch.refs[0]))
+        rules = self._keyring.rules_of(domain)
+        hasher = self._keyring.hasher_of(domain)
+        if hasher is not None:
+            batch = replace(batch, refs=self._hashed_refs(hasher, batch.refs))
+        self.usage_of(domain).take_points(len(batch), rules)
+        if not rules.retention_s:
+            await self._door.write(batch)
+            return
+        kept, refusal = _without_old(batch, self._door.now_ms - rules.retention_s * 1000, domain)
+        if len(kept):
+            await self._door.write(kept)
+        if refusal is not None:
+            raise refusal
+
+    def _hashed_refs(self, hasher: TagHasher, refs: Int32s) -> Int32s:
+        """Return the refs of the series as they are stored: protocols may hold refs from before tags were hashed."""
+        known = self._stored_refs.get(hasher, np.empty(0, np.int32))
+        highest = int(refs.max())
+        if highest >= len(known):
+            known = np.concatenate((known, np.full(highest + 1 - len(known), -1, np.int32)))
+        for ref in np.unique(refs[known[refs] < 0]).tolist():
+            series = self._door.series_of(ref)
+            known[ref] = self._door.resolve(series.domain, series.metric, hasher.tags(series.tags))
+        self._stored_refs[hasher] = known
+        return known[refs]
+
+    # queries and deletes ------------------------------------------------------------------------------------------
+
+    async def query(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], label: str = "") -> T:
+        """See GatewayDoor; each domain has lanes of its own."""
+        domain = queries[0].selection.domain if queries else ""
+        counters = self.usage_of(domain).counters
+        counters.queries += 1
+        try:
+            async with self._lane(domain):
+                return await self._door.query([self._ruled(one) for one in queries], finish, label)
+        except LimitExceeded:
+            counters.queries_refused += 1
+            raise
+
+    def _lane(self, domain: str) -> contextlib.AbstractAsyncContextManager[None]:
+        if not self._keyring.protected:
+            return contextlib.nullcontext()
+        return self._lanes.setdefault(domain, asyncio.Semaphore(self._lanes_wide))
+
+    def _ruled(self, query: Query) -> Query:
+        start_ms = max(query.start_ms, self._oldest_ms(query.selection.domain))
+        return replace(query, selection=self._stored(query.selection), start_ms=start_ms)
+
+    def _oldest_ms(self, domain: str) -> int:
+        retention_s = self._keyring.rules_of(domain).retention_s
+        return self._door.now_ms - retention_s * 1000 if retention_s else MIN_TIME_MS
+
+    def _stored(self, selection: Selection) -> Selection:
+        hasher = self._keyring.hasher_of(selection.domain)
+        return selection if hasher is None else hasher.selection(selection)
+
+    async def find_series(self, selection: Selection, start_ms: int, end_ms: int) -> list[Series]:
+        """See GatewayDoor."""
+        oldest_ms = self._oldest_ms(selection.domain)
+        return await self._door.find_series(self._stored(selection), max(start_ms, oldest_ms), end_ms)
+
+    async def delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
+        """See GatewayDoor."""
+        self.usage_of(selection.domain).counters.deletes += 1
+        return await self._door.delete(self._stored(selection), start_ms, end_ms)
+
+    # what must be done now and then -------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def kept_up(self) -> AsyncIterator[None]:
+        """Count series and delete what is past its domain's retention, while inside."""
+        await self._count()
+        task = asyncio.create_task(self._keep_up(), name="domain rules")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        expired_s = loop.time() - EXPIRE_S
+        while True:
+            try:
+                await self._count()
+                if loop.time() - expired_s >= EXPIRE_S:
+                    await self.expire()
+                    expired_s = loop.time()
+            except AmondawaError as error:
+                log.warning("the rules of domains could not be kept up", problem=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def _count(self) -> None:
+        for domain, rules in self._keyring.rules.items():
+            count = self.usage_of(domain).series
+            if rules.series and count.stale(rules.series):
+                count.count(await self._door.find_series(Selection(domain, ""), MIN_TIME_MS, MAX_TIME_MS))
+
+    async def expire(self) -> None:
+        """Delete what is past its domain's retention."""
+        for domain, rules in self._keyring.rules.items():
+            if not rules.retention_s:
+                continue
+            before_ms = self._oldest_ms(domain) - 1
+            for metric in await self._door.metric_names(domain):
+                await self._door.delete(Selection(domain, metric), MIN_TIME_MS, before_ms)
+
+
+def _without_old(batch: WriteBatch, oldest_ms: int, domain: str) -> tuple[WriteBatch, TooOld | None]:
+    """Return the points that are young enough, and what to say of the first one that is not."""
+    old = batch.times_ms < oldest_ms
+    if not old.any():
+        return batch, None
+    points = batch.points().take(~old)
+    kept = WriteBatch(batch.refs[~old], points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
+    first = int(np.flatnonzero(old)[0])
+    time_ms = int(batch.times_ms[first])
+    text = f"timestamp {time_ms} is older than what domain {domain} keeps"
+    return kept, TooOld(text, field="timestamp", index=first, value=time_ms)
