@@ -260,4 +260,6 @@ def score(points: Pairs, thresholds: list[tuple[float, str]], descending: bool) 
 
 def merge(streams: list[Pairs], descending: bool = False) -> Pairs:
     every = [point for stream in streams for point in stream]
-    return sorted(every, key=lambda point: (point[0], float(point[1])), reverse=descending)
+    # -0.0 comes before 0.0, and a long 0 is 0.0.
+    key = lambda point: (point[0], float(point[1]), math.copysign(1.0, float(point[1])))  # noqa: E731
+    return sorted(every, key=key, reverse=descending)

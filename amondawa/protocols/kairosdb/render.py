@@ -30,8 +30,8 @@ ANSWER_BYTES = 256 * 1024 * 1024
 """Largest answer to a query."""
 
 _SLICE_POINTS = 50_000
-_EXACT_TIME_MS = 2**53
-"""Times beyond this do not pass through a double."""
+_EXACT = 2**53
+"""Times and longs from here on do not pass through a double."""
 _ESCAPED = re.compile("[\u0080-\u009f\u2000-\u20ff]")
 """What KairosDB's writer escapes although it need not."""
 _NAME_SLOTS = 16
@@ -168,25 +168,27 @@ def _pairs_json(points: Points) -> bytes:
     if points.only(Kind.LONG):
         table = np.column_stack((points.times_ms, points.bits))
         return orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
-    if points.only(Kind.DOUBLE):
-        doubles = points.bits.view(np.float64)
-        if _is_ordinary(doubles) and bool((np.abs(points.times_ms) < _EXACT_TIME_MS).all()):
-            return _ordinary_json(points, doubles)[1:-1]
+    texts = bool(((points.kinds == Kind.TEXT.value) | (points.kinds == Kind.BLOB.value)).any())
+    if not texts:
+        numbers = points.numbers()
+        if _is_ordinary(points, numbers) and bool((np.abs(points.times_ms) < _EXACT).all()):
+            return _ordinary_json(points, numbers)[1:-1]
     times = points.times_ms.tolist()
-    if bool(((points.kinds == Kind.TEXT) | (points.kinds == Kind.BLOB)).any()):
+    if texts:
         return _escaped(orjson.dumps(list(zip(times, _loose_values(points), strict=True))))[1:-1]
     return b"[" + b"],[".join([b"%d,%b" % pair for pair in zip(times, _tokens(points), strict=True)]) + b"]"
 
 
-def _is_ordinary(doubles: Float64s) -> bool:
-    """Say whether all doubles print without an exponent."""
-    size = np.abs(doubles)
-    return bool((((size >= 1e-3) & (size < 1e7)) | (size == 0)).all())
+def _is_ordinary(points: Points, numbers: Float64s) -> bool:
+    """Say whether all doubles print without an exponent, and all longs are exact as doubles; nulls are NaN."""
+    size = np.abs(numbers)
+    limits = 1e7 if points.only(Kind.DOUBLE) else np.where(points.kinds == Kind.LONG.value, float(_EXACT), 1e7)
+    return not bool(((size >= limits) | ((size < 1e-3) & (size > 0))).any())
 
 
-def _ordinary_json(points: Points, doubles: Float64s) -> bytes:
-    """Render doubles that print without an exponent: the shortest digits are the same everywhere."""
-    table = np.column_stack((points.times_ms.astype(np.float64), doubles))
+def _ordinary_json(points: Points, numbers: Float64s) -> bytes:
+    """Render numbers that print without an exponent: the shortest digits are the same everywhere. NaN prints as null."""
+    table = np.column_stack((points.times_ms.astype(np.float64), numbers))
     text = orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY)
     return text.replace(b".0,", b",").replace(b".0]", b"]")
 
