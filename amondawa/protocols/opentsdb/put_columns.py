@@ -22,6 +22,8 @@ from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.values import LAST_MS, SECONDS_BELOW, BadNumber, parse_value
 
 CACHED_SERIES = 500_000
+LONGEST_TIME = 13
+"""digits of a time"""
 
 
 class Unusual(Exception):
@@ -30,7 +32,7 @@ class Unusual(Exception):
 
 class _Point(msgspec.Struct, gc=False):
     metric: str
-    timestamp: int
+    timestamp: int | str
     value: int | float | str
     tags: msgspec.Raw
 
@@ -162,9 +164,9 @@ def _text(raw: bytes) -> str:
         raise Unusual from error
 
 
-def _times_ms(timestamps: list[int]) -> Int64s:
+def _times_ms(timestamps: Sequence[int | str]) -> Int64s:
     try:
-        times = np.array(timestamps, np.int64)
+        times = np.array([one if type(one) is int else _time_of_text(one) for one in timestamps], np.int64)
     except OverflowError as error:
         raise Unusual from error
     if times.min() <= 0 or times.max() > LAST_MS:
@@ -172,6 +174,12 @@ def _times_ms(timestamps: list[int]) -> Int64s:
     if times.min() >= SECONDS_BELOW:
         return times
     return np.where(times >= SECONDS_BELOW, times, times * 1000)
+
+
+def _time_of_text(text: int | str) -> int:
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= LONGEST_TIME:
+        return int(text)
+    raise Unusual
 
 
 def parse_values(values: Sequence[int | float | str]) -> tuple[UInt8s, Int64s]:

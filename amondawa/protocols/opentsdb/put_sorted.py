@@ -67,16 +67,30 @@ async def sort_points(scope: Scope, uids: Uids, cache: SeriesCache, points: list
         TsdbError: 400, one of them is no point at all; then none counts.
     """
     out = Sorted()
+    hopeless = False
     for first in range(0, len(points), BLOCK_POINTS):
         if first // BLOCK_POINTS % YIELD_BLOCKS == YIELD_BLOCKS - 1:
             await asyncio.sleep(0)
         block = points[first : first + BLOCK_POINTS]
         if _taken(out, first, block, cache):
-            continue
-        for at, point in enumerate(block, first):
-            if not _taken(out, at, [point], cache):
-                await _judge(out, at, point, scope, uids)
+            hopeless = False
+        elif hopeless:
+            await _judge(out, first, block, scope, uids)
+        else:
+            hopeless = await _sort_singly(out, first, block, scope, uids, cache)
     return out
+
+
+async def _sort_singly(
+    out: Sorted, first: int, block: list[bytes], scope: Scope, uids: Uids, cache: SeriesCache
+) -> bool:
+    """Try the points of a block one by one; say whether all had to go the exact way, as those behind them may have to."""
+    judged = 0
+    for at, point in enumerate(block, first):
+        if not _taken(out, at, [point], cache):
+            await _judge(out, at, [point], scope, uids)
+            judged += 1
+    return judged == len(block)
 
 
 def _taken(out: Sorted, at: int, points: list[bytes], cache: SeriesCache) -> bool:
@@ -88,10 +102,12 @@ def _taken(out: Sorted, at: int, points: list[bytes], cache: SeriesCache) -> boo
     return True
 
 
-async def _judge(out: Sorted, at: int, point: bytes, scope: Scope, uids: Uids) -> None:
-    """Let the exact way decide about one point."""
+async def _judge(out: Sorted, first: int, points: list[bytes], scope: Scope, uids: Uids) -> None:
+    """Let the exact way decide about points that stand one after the other."""
     columns = Columns()
-    kept, refused = await collect_points(scope, uids, parse_points(b"[" + point + b"]"), columns, collect_number)
+    incoming = parse_points(b"[" + b",".join(points) + b"]")
+    kept, refused = await collect_points(scope, uids, incoming, columns, collect_number)
     out.refused += refused
     if kept:
-        out.take(at, columns.batch())
+        out.kept += [first + at for at in kept]
+        out.batches.append(columns.batch())

@@ -404,7 +404,7 @@ async def test_bad_points_among_many_are_told_apart(tsdb: Served):
     points[3] = None
     points[40]["value"] = "abc"
     points[41]["metric"] = "never seen"
-    points[77]["timestamp"] = str(START_S + 77)  # unusual, but good
+    points[77]["timestamp"] = f" {START_S + 77}"  # unusual, but good
     points[199]["tags"] = {}
     status, answer = await tsdb.ask("POST", "/api/put?details", points)
     assert (status, answer["success"], answer["failed"]) == (400, 196, 4)
@@ -427,7 +427,7 @@ async def test_a_body_with_something_that_is_no_point_stores_nothing(tsdb: Serve
 
 async def test_the_later_of_two_values_wins_whichever_way_each_was_read(tsdb: Served):
     points = [
-        {"metric": "m", "timestamp": str(START_S) if at == 5 else START_S, "value": at, "tags": {"a": "b"}}
+        {"metric": "m", "timestamp": f" {START_S}" if at == 5 else START_S, "value": at, "tags": {"a": "b"}}
         for at in range(10)
     ]
     assert (await tsdb.ask("POST", "/api/put", points))[0] == 204
@@ -438,3 +438,11 @@ async def test_the_later_of_two_values_wins_whichever_way_each_was_read(tsdb: Se
 async def test_a_point_with_a_bad_value_gives_no_ids(tsdb: Served):
     await tsdb.ask("POST", "/api/put", {"metric": "bad", "timestamp": START_S, "value": "1x", "tags": {"a": "b"}})
     assert (await tsdb.ask("GET", "/api/uid/assign?metric=bad"))[0] == 200
+
+
+async def test_a_body_of_mostly_bad_points_is_reported_in_order(tsdb: Served):
+    points = [{"metric": "m", "timestamp": START_S + at, "value": f"x{at}", "tags": {"a": "b"}} for at in range(150)]
+    points[100]["value"] = 1
+    status, answer = await tsdb.ask("POST", "/api/put?details", points)
+    assert (status, answer["success"]) == (400, 1)
+    assert [one["datapoint"]["value"] for one in answer["errors"]] == [f"x{at}" for at in range(150) if at != 100]
