@@ -33,6 +33,7 @@ _layer("index", *_BASE, "settings", "kernels", "store")
 _layer("ingest", *_ENGINE)
 _layer("query", *_ENGINE, "ingest")
 _layer("auth", *_ENGINE)
+_layer("client", "errors", "auth")
 _layer("gateway", *_ENGINE, "ingest", "query", "auth")
 _layer("telemetry", *_BASE)
 _layer("allocator")
@@ -43,9 +44,19 @@ _layer("cli", *BELOW)
 _layer("__main__", "cli")
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "aiohttp": ("protocols/*/routes*.py", "protocols/http.py", "protocols/access.py", "listeners/*.py", "app*.py"),
+    "aiohttp": (
+        "protocols/*/routes*.py",
+        "protocols/http.py",
+        "protocols/access.py",
+        "client/*.py",
+        "listeners/*.py",
+        "app*.py",
+    ),
     "marshmallow": ("protocols/*.py",),
-    "pandas": ("aggregate/*.py",),
+    "pandas": (
+        "client/frames.py",
+        "aggregate/*.py",
+    ),
     "boto3": ("store/dynamodb/*.py",),
     "botocore": ("store/dynamodb/*.py",),
     "numba": ("kernels/*.py",),
