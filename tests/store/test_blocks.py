@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from amondawa.store.blocks import (
     DEFAULT_BLOCK_S,
     Block,
     BlockPlan,
+    Throughput,
     overlapping,
     parse_master,
     render_master,
@@ -140,3 +142,22 @@ def test_a_master_item_is_read_back(plan: BlockPlan, time_s: int, down: bool, un
 def test_a_damaged_master_item_is_corrupt(value: bytes) -> None:
     with pytest.raises(Corrupt, match="master item"):
         parse_master(value)
+
+
+def test_a_master_item_without_the_indexs_capacity_is_one_on_demand() -> None:
+    block = Block(0, DAY_S, "0-86400", capacity=Capacity(1, 2))
+    older = json.loads(render_master(block))
+    del older["index_capacity"]
+    assert parse_master(json.dumps(older).encode()) == block
+
+
+def test_only_blocks_in_use_now_or_next_are_retuned() -> None:
+    plan, given_now = BlockPlan(DAY_S, 10 * DAY_S, 10), Throughput(Capacity(1, 2), Capacity(3, 4))
+    days = [plan.block_of(day * DAY_S) for day in range(5)]
+    assert plan.to_retune(days, 2 * DAY_S, given_now) == [days[2], days[3]]
+    assert plan.to_retune([given_now.given_to(day) for day in days], 2 * DAY_S, given_now) == []
+
+
+def test_a_block_that_is_turned_down_is_on_demand() -> None:
+    block = Throughput(Capacity(1, 2), Capacity(3, 4)).given_to(Block(0, DAY_S, "0-86400"))
+    assert turned_down(block) == Block(0, DAY_S, "0-86400", turned_down=True)

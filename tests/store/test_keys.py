@@ -68,6 +68,7 @@ def test_a_damaged_series_key_is_corrupt(data: bytes) -> None:
         (keys.parse_index_range, b"short"),
         (keys.parse_name_whole, b"a\0b\0"),
         (keys.parse_name_range, b"a\0b\0"),
+        (keys.parse_expiry_value, b"short"),
     ],
 )
 def test_damaged_keys_are_corrupt(parse: object, data: bytes) -> None:
@@ -179,3 +180,29 @@ def test_the_end_of_a_prefix_is_past_all_that_begin_with_it(prefix: bytes, rest:
 def test_a_prefix_without_an_end_is_refused(prefix: bytes) -> None:
     with pytest.raises(ValueError, match="prefix"):
         keys.after_prefix(prefix)
+
+
+# lists of a block -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("domain", ["", "default", "é\0x", "d" * 1_022, "d" * 1_023, "d" * 5_000])
+def test_a_domain_of_the_list_fits_and_is_read_back(domain: str) -> None:
+    key, value = keys.domain_range(domain), keys.domain_value(domain)
+    assert 0 < len(key) <= RANGE_BYTES
+    assert keys.parse_domain(key, value) == domain
+
+
+@given(st.integers(-(2**40), 2**40), st.binary(max_size=64), st.integers(-(2**40), 2**40))
+def test_an_entry_of_a_row_that_expires_lies_before_the_time_after_its_own(due_s: int, row: bytes, base: int) -> None:
+    hash_key, range_key = keys.expiry_entry(due_s, row)
+    assert hash_key in keys.expiry_keys()
+    assert keys.expiry_until(due_s) < range_key < keys.expiry_until(due_s + 1)
+    assert keys.parse_expiry_value(keys.expiry_value(base, row)) == (base, row)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_lists_share_no_hash_key_with_names_and_index(domain: str, metric: str) -> None:
+    lists = {keys.DOMAINS_KEY, *keys.expiry_keys()}
+    metric_key = keys.metric_key(domain, metric)
+    assert not lists & {keys.names_key(domain), *(keys.index_key(metric_key, n) for n in range(keys.INDEX_SHARDS))}
+    assert not lists & {keys.index_key(metric_key * 2_000, n) for n in range(keys.INDEX_SHARDS)}
