@@ -84,7 +84,6 @@ async def test_what_may_come_back_is_tried_again():
             await client.write(ROOMS)
             assert len(await client.streams(Query("room temp/ü+%", START_MS))) == 2
         async with AsyncClient(gateway.address("http_port"), "shop", *key, tries=1) as client:
-            await client.write(ROOMS)
             with pytest.raises(Refused, match="15 points a second"):
                 for _ in range(3):
                     await client.write(ROOMS)
