@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,6 +73,7 @@ def running(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | N
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             yield process.pid
@@ -83,6 +85,8 @@ def running(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | N
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it may have left of its own session
 
 
 def series(server: ServerProcess, metric: str) -> dict[tuple[tuple[str, str], ...], list[list[Any]]]:
