@@ -1,9 +1,11 @@
-"""The walk-through of the first version's manual: configure, create_schema, run, write, query, delete_schema."""
+"""The walk-through of the first version's manual: configure, make a key, create the schema, run, write, query, delete."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,21 +73,23 @@ def command(data: Path) -> Command:
     return run
 
 
-def post(server: ServerProcess, path: str, body: object) -> tuple[int, bytes]:
+def post(server: ServerProcess, path: str, body: object, key: str = "") -> tuple[int, bytes]:
+    """Post JSON, signed in by `key:secret` when one is given."""
+    headers = {"Authorization": "Basic " + base64.b64encode(key.encode()).decode()} if key else {}
     request = urllib.request.Request(  # noqa: S310 - a loopback address
-        f"http://{server.http[0]}:{server.http[1]}{path}", json.dumps(body).encode()
+        f"http://{server.http[0]}:{server.http[1]}{path}", json.dumps(body).encode(), headers
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         return answer.status, answer.read()
 
 
-def written_and_read(server: ServerProcess, value: float) -> None:
+def written_and_read(server: ServerProcess, value: float, key: str = "") -> None:
     """Write a point of now and read it back."""
     now_ms = int(time.time() * 1_000)
     point = {"name": "walk", "tags": {"host": "a"}, "timestamp": now_ms, "value": value}
-    assert post(server, "/api/v1/default/datapoints", [point])[0] == 204
+    assert post(server, "/api/v1/default/datapoints", [point], key)[0] == 204
     query = {"start_absolute": now_ms, "end_absolute": now_ms, "metrics": [{"name": "walk"}]}
-    status, body = post(server, "/api/v1/default/datapoints/query", query)
+    status, body = post(server, "/api/v1/default/datapoints/query", query, key)
     assert (status, json.loads(body)["queries"][0]["results"][0]["values"]) == (200, [[now_ms, value]])
 
 
@@ -101,13 +105,20 @@ def test_the_walk_through_of_the_manual_with_its_own_configuration(
     shown = command("configure", str(file), typed="Y\n").stdout
     assert "'store_column_height': 300000" in shown
     assert shown.endswith("Configuration written.\n")
+    command("ac", "create_table")
+    added = command("ac", "--permission", "default:rw", "add").stdout
+    key = ":".join(re.findall(r"key:? ([A-Za-z0-9]+)$", added, re.MULTILINE))
     assert "Schema is ready" in command("create_schema").stdout
     assert blocks(data)
     assert all(name.endswith(f"-{BLOCK_S}") for name in blocks(data))
     server = ServerProcess(data).start()
     try:
         server.wait_ready()
-        written_and_read(server, 1.5)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            written_and_read(server, 1.5)
+        assert refused.value.code in (401, 403)
+        refused.value.close()
+        written_and_read(server, 1.5, key)
         command("configure", str(file), "--yes")  # beside the gateway
         assert "in use by another process" in command("delete_schema", "--yes", status=2).stderr
     finally:

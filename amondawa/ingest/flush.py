@@ -54,6 +54,7 @@ class Flusher:
     Args:
         changed: called with the (ref, base time) names of rows after each commit, so that caches forget them.
         now_ms: the wall clock.
+        settle_s: rows with points that expire are looked at no sooner than this after their end, see Sweeper; 0 = at once.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class Flusher:
         names: NameTable,
         changed: Callable[[list[tuple[int, int]]], None],
         now_ms: Callable[[], int],
+        settle_s: int = 0,
     ) -> None:
         self._now_ms = now_ms
+        self._settle_s = settle_s
         self._store = store
         self._registry = registry
         self._blocks = blocks
@@ -176,9 +179,18 @@ class Flusher:
             merged, replaced = merge_tail(row.points, stored.get(row_key, ()))
             items = rows.chunk_items(row_key, row.base_s, merged, generation, self._registry.key_of(row.ref))
             change.puts += items
-            change.index += expiry_items(row_key, row.base_s, merged, self._registry.key_of(row.ref))
+            change.index += self._expiry_items(row_key, row, merged)
             written = {item.range for item in items}
             change.deletes += [(item.hash, item.range) for item in replaced if item.range not in written]
+
+    def _expiry_items(self, row_key: bytes, row: RowPoints, points: Points) -> list[Item]:
+        """Return the entry that has a row looked at once the last of these points has expired; none when they never do."""
+        if points.expires_ms is None or not points.expires_ms.any():
+            return []
+        due_s = -(-int(points.expires_ms.max()) // keys.SECOND_MS)
+        if self._settle_s:
+            due_s = max(due_s, row.base_s + self._blocks.plan.column_height_s + self._settle_s)
+        return [Item(*keys.expiry_entry(due_s, row_key), keys.expiry_value(row.base_s, self._registry.key_of(row.ref)))]
 
     def _commit(self, change: _Change, members: Sequence[RowPoints]) -> None:
         block = change.block
@@ -193,14 +205,6 @@ class Flusher:
         self._changed([(row.ref, row.base_s) for row in members])
         self.points_flushed += sum(len(row.points) for row in members)
         self.chunks_written += len(change.puts)
-
-
-def expiry_items(row_key: bytes, base_s: int, points: Points, series_key: bytes) -> list[Item]:
-    """Return the entry that has a row looked at once the last of these points has expired; none when they never do."""
-    if points.expires_ms is None or not points.expires_ms.any():
-        return []
-    due_s = -(-int(points.expires_ms.max()) // keys.SECOND_MS)
-    return [Item(*keys.expiry_entry(due_s, row_key), keys.expiry_value(base_s, series_key))]
 
 
 def merge_tail(points: Points, stored: Sequence[Item]) -> tuple[Points, list[Item]]:

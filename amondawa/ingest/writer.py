@@ -70,8 +70,8 @@ class Writer:
         self._flush_age_ms = flush_age_s * 1000
         self._now_ms = now_ms
         self._eraser = Eraser(store, registry, blocks, directory, names, changed)
-        self._flusher = Flusher(store, registry, blocks, directory, names, changed, now_ms)
         settle_s = flush_age_s + SETTLE_S if store.bills_writes else 0  # an embedded store has one gateway
+        self._flusher = Flusher(store, registry, blocks, directory, names, changed, now_ms, settle_s)
         self._sweeper = Sweeper(store, registry, blocks, directory, names, self._eraser, retention, settle_s)
         self._worker = ThreadPoolExecutor(1, "flush")
         self._packer = ThreadPoolExecutor(1, "pack")

@@ -11,17 +11,16 @@ from amondawa.index.blocks import OpenBlocks
 from amondawa.store.base import BlockStore, Capacity
 from amondawa.store.blocks import Block, BlockPlan, Throughput
 from amondawa.store.memory import MemoryStore
-from amondawa.store.sqlite import SqliteStore
+from tests.store.engines import ENGINES, open_engine
 
 DAY_S = 86_400
 PLAN = BlockPlan(DAY_S, 30 * DAY_S, 30)
 GIVEN = Throughput(Capacity(8, 160), Capacity(4, 80))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=ENGINES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlockStore:
-    store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "data")
-    store.open()
+    store = open_engine(request.param, tmp_path)
     request.addfinalizer(store.close)
     return store
 

@@ -11,6 +11,7 @@ import pytest
 
 from amondawa.errors import TooOld
 from amondawa.gateway import Gateway
+from amondawa.ingest.writer import SETTLE_S
 from amondawa.model.points import Kind, WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
 from amondawa.settings import Settings
@@ -18,6 +19,7 @@ from amondawa.store import keys
 from amondawa.store.base import BlockStore
 from amondawa.store.memory import MemoryStore
 from amondawa.store.sqlite import SqliteStore
+from tests.store.engines import open_engine
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -218,6 +220,25 @@ async def test_what_expires_while_the_gateway_is_down_is_swept_after_its_start(t
     assert await aging.times("m") == []
     assert await aging.gateway.sweep() == 1
     assert await aging.names() == ([], [])
+    await aging.gateway.stop()
+
+
+async def test_where_gateways_share_a_store_a_row_is_swept_once_the_last_of_them_has_flushed(tmp_path: Path) -> None:
+    aging = Fixture(open_engine("dynamodb", tmp_path))
+    aging.store.close()
+    await aging.start(flush_age_s=600)
+    await aging.write("m", {0: 1_000})
+    await aging.write("debug.a", {0: 0})
+    await aging.gateway.flush()
+    settled_ms = START_MS + HOUR_MS + 600_000 + SETTLE_S * 1_000
+    for now_ms, swept, names in (
+        (settled_ms - 1_000, 0, ["debug.a", "m"]),
+        (settled_ms, 1, ["debug.a"]),
+    ):
+        aging.clock.now_ms = now_ms
+        assert await aging.times("m") == []
+        assert await aging.gateway.sweep() == swept
+        assert (await aging.names())[0] == names
     await aging.gateway.stop()
 
 

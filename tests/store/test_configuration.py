@@ -22,8 +22,8 @@ from amondawa.store.configuration import (
     settings_values,
     write_configuration,
 )
-from amondawa.store.memory import MemoryStore
 from amondawa.store.sqlite import SqliteStore
+from tests.store.engines import ENGINES, open_engine
 
 ROOT = Path(__file__).parent.parent.parent
 MINUTE = 60 * 1_000
@@ -155,10 +155,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 # the table ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=ENGINES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlockStore:
-    store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "data")
-    store.open()
+    store = open_engine(request.param, tmp_path)
     request.addfinalizer(store.close)
     return store
 
