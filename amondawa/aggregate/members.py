@@ -230,8 +230,9 @@ def quantile_floats(values: Float64s, present: Bools, quantile: float, place: Es
     upper = np.minimum(lower + 1, top)
     share = np.where((position < 1) | (position >= count), 0.0, position - np.floor(position))
     low = ranked[lower, columns]
-    gap = np.where(share > 0, ranked[upper, columns], low) - low
-    return _blank(low + share * gap, taken)
+    with np.errstate(invalid="ignore"):  # between infinities there is no number, as in Java
+        gap = np.where(share > 0, ranked[upper, columns], low) - low
+        return _blank(low + share * gap, taken)
 
 
 def quantile_reductions(percent: float, place: Estimate) -> tuple[FloatReduction, LongReduction]:
