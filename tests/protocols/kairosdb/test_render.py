@@ -16,6 +16,7 @@ from amondawa.model.series import Series
 from amondawa.protocols.kairosdb import render
 from amondawa.protocols.kairosdb.queries import MetricRequest, Piece
 from amondawa.protocols.kairosdb.render import double_text, quote, render_query, render_tags, tags_json, values_json
+from tests.aggregate.frames import points_of
 
 PRINTED = [
     (3.0, b"3"),
@@ -153,3 +154,24 @@ def test_tags_alone_have_no_size_and_no_groups() -> None:
 
 def test_tag_values_are_listed_once() -> None:
     assert tags_json([Series.of("d", "m", {"h": "a"})] * 3) == b'{"h":["a"]}'
+
+
+ANY_NUMBER = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-100, 100),
+    st.floats(-100, 100).map(lambda value: round(value, 2)),
+    st.floats(),
+    st.sampled_from([1e7, 9999999.5, 1e-3, 9e-4, -0.0, 2**53, 2**53 - 1, 10**7, 10**15]),
+)
+
+
+@given(st.lists(st.tuples(st.one_of(st.integers(0, 2**41), st.integers(-(2**62), 2**62)), ANY_NUMBER), max_size=8))
+def test_numbers_and_nulls_print_in_bulk_as_they_do_one_by_one(pairs: list[tuple[int, float | None]]) -> None:
+    def text(value: float | None) -> bytes:
+        if value is None:
+            return b"null"
+        return double_text(value) if isinstance(value, float) else b"%d" % value
+
+    expected = b",".join(b"[%d,%b]" % (time, text(value)) for time, value in pairs)
+    assert b"".join(values_json(points_of(pairs))) == expected
