@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compat_tests.clients import builds
-from compat_tests.clients.running import START_MS, arrived, built_or_skip, is_now, metrics, serving, tell
+from compat_tests.clients.running import START_MS, arrived, built_or_skip, is_now, metrics, series, serving, tell
 from compat_tests.process import HOST, ServerProcess
 from compat_tests.wire import eventually, stored
 
@@ -29,7 +29,7 @@ metrics4j: {{
     _class: "org.kairosdb.metrics4j.formatters.TemplateFormatter", template: "metrics4j.{resolution}.%{{methodName}}"
   }} }}
   collectors: {{
-    whole: {{ _class: "org.kairosdb.metrics4j.collectors.impl.LongCounter", reset: true }}
+    whole: {{ _class: "org.kairosdb.metrics4j.collectors.impl.LongCounter", reset: false }}
     fraction: {{ _class: "org.kairosdb.metrics4j.collectors.impl.DoubleGauge", reset: true }}
   }}
 }}
@@ -119,10 +119,10 @@ def test_metrics4j_reports_on_its_timer_and_at_the_end(
     port = server.ports.kairosdb_telnet
     file.write_text(METRICS4J.format(host=HOST, port=port, resolution=resolution))
     run(classpath, "Metrics4jKairos", options=(f"-DMETRICS4J_CONFIG={file}",))
-    placed = arrived(server, f"metrics4j.{resolution}.placed", 2)
-    sums = {tags: sum(value for _, value in points) for tags, points in placed.items()}
+    name = f"metrics4j.{resolution}.placed"
+    placed = eventually(lambda: series(server, name), lambda seen: 21 in {points[-1][1] for points in seen.values()})
     north, south = ((("host", "web01"), ("shop", shop)) for shop in ("north", "south"))
-    assert sums == {north: 21, south: 30}
+    assert {tags: points[-1][1] for tags, points in placed.items()} == {north: 21, south: 30}
     worth = arrived(server, f"metrics4j.{resolution}.worth")
     assert [value for _, value in worth[north]][0] == 12.75
     assert all(is_now(at) for points in placed.values() for at, _ in points)
