@@ -10,10 +10,13 @@ import click
 
 from amondawa import __version__
 from amondawa.cli_access import ac
+from amondawa.cli_client import names, query, write
+from amondawa.cli_load import load
 from amondawa.cli_package import package
 from amondawa.cli_schema import configure, create_schema, delete_schema
 from amondawa.cli_serve import serve
 from amondawa.cli_settings import settings
+from amondawa.cli_transfer import export_points, import_points
 from amondawa.errors import AmondawaError, ConfigError
 
 WRONG_USE = 2
@@ -39,7 +42,18 @@ def amondawa() -> None:
 amondawa.add_command(ac)
 amondawa.add_command(serve)
 amondawa.add_command(settings)
-for command in (configure, create_schema, delete_schema, package):
+for command in (
+    configure,
+    create_schema,
+    delete_schema,
+    package,
+    write,
+    query,
+    names,
+    load,
+    export_points,
+    import_points,
+):
     amondawa.add_command(command)
 
 

@@ -169,6 +169,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 SECRET_VARIABLES = frozenset({"AMDW_MASTER_KEY"})
 """Variables that are read where they are needed, so that no list of settings can show them."""
+CLIENT_VARIABLES = frozenset({"AMDW_URL", "AMDW_DOMAIN", "AMDW_KEY", "AMDW_SECRET"})
+"""Variables of the commands that ask a gateway."""
 
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
@@ -209,7 +211,7 @@ def read_settings(
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the AMDW_ variables that no setting reads, each with the nearest name that one does ('' = none near)."""
     known = [variable_of(field.name) for field in fields(Settings)]
-    strangers = [name for name in environment if name.startswith(PREFIX) and name not in {*known, *SECRET_VARIABLES}]
+    strangers = [name for name in environment if name.startswith(PREFIX) and name not in {*known, *SECRET_VARIABLES, *CLIENT_VARIABLES}]
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
 
 

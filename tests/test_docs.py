@@ -14,7 +14,7 @@ from amondawa.cli import amondawa
 from amondawa.cli_serve import serve
 from amondawa.protocols.base import Scope
 from amondawa.protocols.native.routes import application
-from amondawa.settings import SECRET_VARIABLES, Settings, variable_of
+from amondawa.settings import CLIENT_VARIABLES, SECRET_VARIABLES, Settings, variable_of
 from compat_tests.process import HOST, ServerProcess
 from tests.naive import NaiveGateway
 
@@ -49,7 +49,7 @@ def test_no_setting_is_documented_that_does_not_exist():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_variable_that_a_page_names_exists(page: Path):
-    known = {*(variable_of(field.name) for field in fields(Settings)), *SECRET_VARIABLES}
+    known = {*(variable_of(field.name) for field in fields(Settings)), *SECRET_VARIABLES, *CLIENT_VARIABLES}
     assert set(re.findall(r"AMDW_[A-Z_]*[A-Z]", page.read_text())) <= known
 
 

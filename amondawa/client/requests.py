@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from amondawa.auth.signing import Request, sign
+from amondawa.errors import AmondawaError
 
 Value = int | float | str
 Time = datetime | int | str
@@ -29,7 +30,7 @@ _UNITS = {
 }
 
 
-class ClientError(Exception):
+class ClientError(AmondawaError):
     """The gateway could not be reached, or said something that no gateway says."""
 
 

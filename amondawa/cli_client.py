@@ -1,0 +1,191 @@
+"""`amondawa write`, `query` and `names`: a gateway's data for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from amondawa.client.requests import ClientError, Query, Series, Value
+from amondawa.client.synchronous import Client
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BATCH_POINTS = 10_000
+
+
+def client_options(command: F) -> F:
+    """Give a command the options that say where the gateway is and who asks."""
+    for option in (
+        click.option("--region", default="us-west-2", show_default=True, help="Of the gateway, for signatures."),
+        click.option("--secret", default="", envvar="AMDW_SECRET", help="Its secret.  [AMDW_SECRET]"),
+        click.option("--key", default="", envvar="AMDW_KEY", help="Access key.  [AMDW_KEY]"),
+        click.option("--domain", default="default", envvar="AMDW_DOMAIN", help="Domain.  [default; AMDW_DOMAIN]"),
+        click.option(
+            "--url", default="http://127.0.0.1:5000", envvar="AMDW_URL", help="[http://127.0.0.1:5000; AMDW_URL]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def make_client(options: dict[str, Any]) -> Client:
+    """Return a client by the options of `client_options`, which are taken from `options`."""
+    return Client(*(options.pop(name) for name in ("url", "domain", "key", "secret", "region")))
+
+
+def parse_tags(texts: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return tags of `name=value` texts, with all values of each. Raises click.UsageError."""
+    tags: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise click.UsageError(f"--tag {text!r} is not NAME=VALUE")
+        tags.setdefault(name, []).append(value)
+    return tags
+
+
+def parse_value(text: str) -> Value:
+    """Return a value: a whole number, another number, or the text itself."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+@click.command()
+@client_options
+@click.argument("metric")
+@click.argument("value", required=False)
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE")
+@click.option("--time", "time_ms", type=int, help="In ms since 1970 UTC.  [now]")
+def write(metric: str, value: str | None, tags: tuple[str, ...], time_ms: int | None, **options: Any) -> int:
+    """Write VALUE of METRIC; with METRIC `-` write lines of stdin: METRIC TIME_MS VALUE NAME=VALUE …"""
+    with make_client(options) as client:
+        if metric == "-":
+            return _write_lines(client)
+        if value is None:
+            raise click.UsageError("give the value to write")
+        named = {name: values[-1] for name, values in parse_tags(tags).items()}
+        at_ms = time.time_ns() // 1_000_000 if time_ms is None else time_ms
+        client.write([Series(metric, named, [(at_ms, parse_value(value))])])
+    return 0
+
+
+def _write_lines(client: Client) -> int:
+    count = 0
+    batch: list[Series] = []
+    for one in _read_lines():
+        batch.append(one)
+        count += 1
+        if len(batch) >= BATCH_POINTS:
+            client.write(batch)
+            batch = []
+    if batch:
+        client.write(batch)
+    click.echo(f"{count} points written", err=True)
+    return 0
+
+
+def _read_lines() -> Iterator[Series]:
+    for number, line in enumerate(sys.stdin, 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) < 3 or not words[1].lstrip("-").isdigit():
+            raise click.UsageError(f"line {number} is not METRIC TIME_MS VALUE NAME=VALUE …")
+        tags = {name: values[-1] for name, values in parse_tags(tuple(words[3:])).items()}
+        yield Series(words[0], tags, [(int(words[1]), parse_value(words[2]))])
+
+
+@click.command()
+@client_options
+@click.argument("metric")
+@click.option("--start", default="1h", show_default=True, help="1h, 2026-11-23T12:00, or ms since 1970 UTC.")
+@click.option("--end", help="The same.  [now]")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="As often as needed; any value of one name.")
+@click.option("--downsample", default="", metavar="avg:1m", help="Within each series.")
+@click.option("--aggregate", default="", metavar="sum", help="Across all series.")
+@click.option("--limit", default=0, help="First points of each result; 0 = all.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--plot", type=click.Path(dir_okay=False, writable=True), metavar="FILE.png", help="Draw it.")
+def query(metric: str, tags: tuple[str, ...], form: str, plot: str | None, **options: Any) -> int:
+    """Read METRIC: a column for every series, or one for all of them with --aggregate."""
+    with make_client(options) as client:
+        asked = Query(metric, tags=parse_tags(tags), **options)
+        try:
+            asked.body()
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        frame = client.query(asked)
+    if plot:
+        _draw(frame, metric, plot)
+    click.echo(_text(frame, form), nl=form == "table")
+    return 0
+
+
+def _text(frame: pd.DataFrame, form: str) -> str:
+    if form == "csv":
+        return str(frame.to_csv(index_label="time", date_format="%Y-%m-%dT%H:%M:%S.%fZ"))
+    if form == "json":
+        columns = {str(name): frame[name].dropna() for name in frame.columns}
+        return "".join(
+            json.dumps({"name": name, "values": [[_ms(at), value] for at, value in column.items()]}, default=_plain)
+            + "\n"
+            for name, column in columns.items()
+        )
+    return "no points" if frame.empty else str(frame.to_string(na_rep="", index_names=False))
+
+
+def _ms(moment: Any) -> int:
+    return int(moment.value // 1_000_000)
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's numbers as Python's."""
+    return value.item()
+
+
+def _draw(frame: pd.DataFrame, title: str, path: str) -> None:
+    """Draw a frame's columns over time as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    axes = figure.subplots()
+    for name in frame.columns:
+        column = frame[name].dropna()
+        axes.plot(column.index.to_numpy(), column.to_numpy(), label=str(name), linewidth=1)
+    axes.set_title(title)
+    axes.grid(True, alpha=0.3)
+    if len(frame.columns):
+        axes.legend(loc="upper left", fontsize="small")
+    try:
+        figure.savefig(path, format="png", dpi=100)
+    except OSError as error:
+        raise ClientError(f"{path} cannot be written: {error}") from error
+
+
+@click.command()
+@client_options
+@click.argument("kind", type=click.Choice(["metrics", "tags", "values"]), default="metrics")
+@click.option("--prefix", default="", help="Of the metrics' names.")
+@click.option("--tag", default="", help="Whose values; none = all.")
+def names(kind: str, prefix: str, tag: str, **options: Any) -> int:
+    """List the domain's metrics, tag names or tag values, one a line."""
+    with make_client(options) as client:
+        if kind == "metrics":
+            found = client.metric_names(prefix)
+        else:
+            found = client.tag_names() if kind == "tags" else client.tag_values(tag)
+    for one in found:
+        click.echo(one)
+    return 0

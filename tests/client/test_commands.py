@@ -1,0 +1,135 @@
+"""The commands for people, against a gateway in a process of its own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compat_tests.process import ROOT, ServerProcess
+
+START_MS = 1_700_000_000_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    one = ServerProcess(tmp_path_factory.mktemp("commands") / "data", {"AMDW_ALLOW_ANONYMOUS": "*:rw"}).start()
+    try:
+        one.wait_ready()
+        yield one
+    finally:
+        one.stop()
+
+
+def run(
+    server: ServerProcess, *arguments: str, domain: str = "default", stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    url = f"http://127.0.0.1:{server.ports.http}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AMDW_URL": url, "AMDW_DOMAIN": domain}
+    command = [sys.executable, "-m", "amondawa", *arguments]
+    return subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, timeout=90)
+
+
+@pytest.fixture(scope="module")
+def rooms(server: ServerProcess) -> ServerProcess:
+    times = range(START_MS, START_MS + 60_000, 1000)
+    hall = "".join(f"room.temp {time} {n}.5 room=hall\n\n" for n, time in enumerate(times))
+    lines = hall + "".join(f"room.temp {time} {n} room=attic\n" for n, time in enumerate(times))
+    assert run(server, "write", "-", stdin=lines).stderr == "120 points written\n"
+    assert run(server, "write", "room.state", "open", "--time", str(START_MS), "--tag", "room=hall").returncode == 0
+    return server
+
+
+RANGE = ("--start", str(START_MS), "--end", str(START_MS + 60_000))
+
+
+def test_a_query_is_a_table_csv_or_json(rooms: ServerProcess):
+    table = run(rooms, "query", "room.temp", *RANGE).stdout.splitlines()
+    assert len(table) == 61
+    assert "room.temp{room=attic}" in table[0]
+    text = run(rooms, "query", "room.temp", *RANGE, "--tag", "room=hall", "--format", "csv").stdout.splitlines()
+    assert text[:2] == ["time,room.temp{room=hall}", "2023-11-14T22:13:20.000000Z,0.5"]
+    lines = run(
+        rooms, "query", "room.temp", *RANGE, "--aggregate", "sum", "--downsample", "max:1m", "--format", "json"
+    ).stdout
+    streams = [json.loads(line) for line in lines.splitlines()]
+    assert len(streams) == 1
+    assert sum(value for _, value in streams[0]["values"]) == 39.5 + 39 + 59.5 + 59
+    assert run(rooms, "query", "nothing").stdout == "no points\n"
+
+
+def test_a_query_is_drawn(rooms: ServerProcess, tmp_path: Path):
+    path = tmp_path / "plot.png"
+    assert run(rooms, "query", "room.temp", *RANGE, "--plot", str(path)).returncode == 0
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_names_are_listed(rooms: ServerProcess):
+    assert run(rooms, "names", "--prefix", "room.").stdout.split() == ["room.state", "room.temp"]
+    assert run(rooms, "names", "tags").stdout.split() == ["room"]
+    assert run(rooms, "names", "values", "--tag", "room").stdout.split() == ["attic", "hall"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("write", "m"),
+        ("write", "m", "1", "--tag", "x"),
+        ("query", "m", "--start", "whenever"),
+        ("query", "m", "--downsample", "avg"),
+        ("load", "--threads", "0"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(server: ServerProcess, arguments: tuple[str, ...]):
+    refused = run(server, *arguments)
+    assert refused.returncode == 2, refused
+    assert refused.stderr.count("\n") == 1
+
+
+def test_what_the_gateway_refuses_is_one_line_and_status_1(server: ServerProcess):
+    refused = run(server, "names", "--domain", "a:b")
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "a:b" in refused.stderr
+
+
+def test_load_keeps_its_rate_and_tells_how_it_went(server: ServerProcess):
+    options = ("--rate", "2000", "--threads", "2", "--duration", "2", "--batch-size", "100", "--metric", "load.rated")
+    done = run(server, "load", *options, domain="load")
+    assert done.returncode == 0, done
+    points = int(done.stdout.split("points: ")[1].split()[0])
+    assert 400 <= points <= 4_400
+    assert "p99" in done.stdout
+    assert "failed batches: 0" in done.stdout
+    assert run(server, "names", domain="load").stdout.split() == ["load.rated"]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "opentsdb"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_what_was_exported_is_imported_the_same(rooms: ServerProcess, tmp_path: Path, form: str, suffix: str):
+    first, second = (str(tmp_path / f"{name}.{form}{suffix}") for name in ("first", "second"))
+    domain = f"copy_{form}{suffix.replace('.', '_')}"
+    done = run(rooms, "export", first, "--format", form)
+    assert "121 points of 2 metrics" in done.stderr, done
+    assert run(rooms, "import", first, "--format", form, domain=domain).returncode == 0
+    assert run(rooms, "export", second, "--format", form, domain=domain).returncode == 0
+    unpack = gzip.decompress if suffix else bytes
+    assert unpack(Path(first).read_bytes()) == unpack(Path(second).read_bytes())
+
+
+def test_an_import_goes_on_where_it_stopped(server: ServerProcess, tmp_path: Path):
+    lines = [json.dumps({"name": f"m{n}", "tags": {"a": "b"}, "datapoints": [[START_MS, n]]}) for n in range(4)]
+    file, mark = tmp_path / "points.json", tmp_path / "mark"
+    file.write_text("\n".join([*lines[:2], "damaged"]) + "\n")
+    assert run(server, "import", str(file), domain="going").returncode == 2
+    file.write_text("\n".join(lines) + "\n")
+    mark.write_text("3")
+    assert run(server, "import", str(file), "--resume", str(mark), domain="going").stderr.endswith("1 points\n")
+    assert not mark.exists()
+    assert run(server, "names", domain="going").stdout.split() == ["m3"]
