@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def netdata(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> 
     (home / "exporting.conf").write_text(EXPORTING.format(host=HOST, port=server.ports.opentsdb))
     with running([command, "-D", "-c", home / "netdata.conf"], home / "output"):
         for prefix in ("netlines", "netbodies"):
-            eventually(lambda prefix=prefix: len(metrics(server, f"{prefix}.system.")), lambda seen: seen >= 7, 30.0)
+            eventually(partial(metrics, server, f"{prefix}.system."), lambda seen: len(seen) >= 7, 30.0)
             arrived(server, f"{prefix}.system.ram.used", 3, 20.0)
     return (home / "output").read_text(errors="replace")[-3000:]
 

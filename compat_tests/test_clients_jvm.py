@@ -30,7 +30,7 @@ metrics4j: {{
   }} }}
   collectors: {{
     whole: {{ _class: "org.kairosdb.metrics4j.collectors.impl.LongCounter", reset: false }}
-    fraction: {{ _class: "org.kairosdb.metrics4j.collectors.impl.DoubleGauge", reset: true }}
+    fraction: {{ _class: "org.kairosdb.metrics4j.collectors.impl.DoubleGauge", reset: false }}
   }}
 }}
 """
@@ -124,7 +124,7 @@ def test_metrics4j_reports_on_its_timer_and_at_the_end(
     north, south = ((("host", "web01"), ("shop", shop)) for shop in ("north", "south"))
     assert {tags: points[-1][1] for tags, points in placed.items()} == {north: 21, south: 30}
     worth = arrived(server, f"metrics4j.{resolution}.worth")
-    assert [value for _, value in worth[north]][0] == 12.75
+    assert worth[north][-1][1] == 12.75
     assert all(is_now(at) for points in placed.values() for at, _ in points)
 
 
