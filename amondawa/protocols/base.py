@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol as TypingProtocol
 from typing import TYPE_CHECKING
+from typing import Protocol as TypingProtocol
 
 if TYPE_CHECKING:
     from aiohttp import web
