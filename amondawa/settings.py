@@ -211,7 +211,8 @@ def read_settings(
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the AMDW_ variables that no setting reads, each with the nearest name that one does ('' = none near)."""
     known = [variable_of(field.name) for field in fields(Settings)]
-    strangers = [name for name in environment if name.startswith(PREFIX) and name not in {*known, *SECRET_VARIABLES, *CLIENT_VARIABLES}]
+    read = {*known, *SECRET_VARIABLES, *CLIENT_VARIABLES}
+    strangers = [name for name in environment if name.startswith(PREFIX) and name not in read]
     return {name: next(iter(difflib.get_close_matches(name, known, 1)), "") for name in sorted(strangers)}
 
 
