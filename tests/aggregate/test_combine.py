@@ -89,6 +89,7 @@ def test_any_group_combines_as_the_walk_does(streams: list[Stream], name: str):
         assert value == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(STREAM, min_size=2, max_size=4))
 def test_blocks_of_times_change_nothing(streams: list[Stream]):
     points = [points_of(stream) for stream in streams]
