@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import ssl as ssl_module
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 LINE_BYTES = 4 * 1024 * 1024
 """longest request line: GET queries carry whole JSON documents and lists of series"""
 HEADER_BYTES = 256 * 1024
 KEPT_SHUTDOWN_S = 3.0
 """how long requests in flight may take when the server stops"""
+HEAD_S = 60.0
+"""a connection whose first request has no whole head by then is closed"""
+OTHER_DESCRIPTORS = 512
+"""files, telnet and what else needs descriptors; what is left is shared among the ports"""
+PORTS = 4
+LEAST_CONNECTIONS = 100
 
 
-async def make_runner(app: web.Application, idle_s: float) -> web.AppRunner:
+class PortRunner(web.AppRunner):
+    """A runner that knows which of its connections have come to a first request."""
+
+    def __init__(self, app: web.Application, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.heard: set[asyncio.BaseProtocol] = set()
+
+    @property
+    def connections(self) -> list[web.RequestHandler]:
+        """Those that are open."""
+        return [] if self.server is None else self.server.connections
+
+
+async def make_runner(app: web.Application, idle_s: float) -> PortRunner:
     """Make an application ready to serve connections; its start-up hooks run here.
 
     Bodies are left packed and unread (`protocols.http` reads them within limits). A handler is not cancelled when its
@@ -24,7 +46,14 @@ async def make_runner(app: web.Application, idle_s: float) -> web.AppRunner:
         app: the application.
         idle_s: a kept connection without a request is closed after this.
     """
-    runner = web.AppRunner(
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        runner.heard.add(request.protocol)
+        return await handler(request)
+
+    app.middlewares.insert(0, note)
+    runner = PortRunner(
         app,
         access_log=None,
         auto_decompress=False,
@@ -37,14 +66,34 @@ async def make_runner(app: web.Application, idle_s: float) -> web.AppRunner:
     return runner
 
 
+def most_connections() -> int:
+    """Return how many connections one port may have so that the process never runs out of descriptors.
+
+    The soft limit is raised to the hard one first.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard and hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return max(LEAST_CONNECTIONS, (soft - OTHER_DESCRIPTORS) // PORTS)
+
+
 class HttpPort:
     """A port whose new connections go to the application that is current; also a protocol factory for a shared port.
 
-    Until `show` was called a connection is refused by closing it.
+    Until `show` was called a connection is refused by closing it, and later one that is too many.
+
+    Args:
+        most: connections at once; None = what the descriptors allow.
+        head_s: time for the head of a connection's first request.
     """
 
-    def __init__(self) -> None:
-        self._runner: web.AppRunner | None = None
+    def __init__(self, most: int | None = None, head_s: float = HEAD_S) -> None:
+        self._most = most_connections() if most is None else most
+        self._head_s = head_s
+        self._silent: set[web.RequestHandler] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._runner: PortRunner | None = None
         self._server: asyncio.Server | None = None
 
     async def bind(self, address: str, port: int, ssl: ssl_module.SSLContext | None = None) -> None:
@@ -59,15 +108,30 @@ class HttpPort:
     def connect(self) -> asyncio.BaseProtocol:
         """Return the protocol that serves one new connection."""
         server = None if self._runner is None else self._runner.server
-        if server is None:
+        if server is None or len(server.connections) >= self._most:
             return _Refusal()
         return server()
 
-    async def show(self, runner: web.AppRunner | None) -> None:
+    async def show(self, runner: PortRunner | None) -> None:
         """Serve new connections by another application; end the former one's connections."""
         former, self._runner = self._runner, runner
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        if runner is not None:
+            self._close_silent(runner)
         if former is not None:
             await former.cleanup()
+
+    def _close_silent(self, runner: PortRunner) -> None:
+        """Close the connections that had no whole head the last time either; look again later."""
+        live = set(runner.connections)
+        runner.heard &= live
+        silent = live - runner.heard
+        for one in silent & self._silent:
+            one.force_close()
+        self._silent = silent
+        self._sweep = asyncio.get_running_loop().call_later(self._head_s, self._close_silent, runner)
 
     def stop_accepting(self) -> None:
         """Take no more connections; those that are open go on."""
