@@ -9,16 +9,22 @@ from amondawa.auth.master_key import MasterKeys
 from amondawa.auth.permissions import Permissions, Right
 from amondawa.errors import BadRequest, ConfigError, NotFound
 from amondawa.store.base import BlockStore, Item
+from amondawa.store.dynamodb.store import DynamoStore, Options
 from amondawa.store.memory import MemoryStore
 from amondawa.store.sqlite import SqliteStore
+from tests.store.strict_fake import StrictFake
 
 MASTER = bytes(range(32))
 SHOP = Permissions.parse(["shop:rw"])
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "dynamodb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore]:
-    one: BlockStore = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "data")
+    one: BlockStore = {
+        "memory": MemoryStore,
+        "sqlite": lambda: SqliteStore(tmp_path / "data"),
+        "dynamodb": lambda: DynamoStore(StrictFake().client, "amdw", "one", Options()),
+    }[request.param]()
     one.open()
     yield one
     one.close()
