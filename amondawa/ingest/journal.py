@@ -6,14 +6,16 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from amondawa.errors import AmondawaError, StoreError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
+from amondawa.ingest.receipts import with_receipts
 from amondawa.ingest.run import join_batches
+from amondawa.ingest.stamps import StampClock
 from amondawa.model.points import Int32s, WriteBatch
 from amondawa.store.base import BlockStore
 
@@ -26,6 +28,7 @@ class _Write:
     batch: WriteBatch
     size_bytes: int
     done: asyncio.Future[None]
+    receipts: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +45,14 @@ class _Rotate:
     applied: Callable[[], None]
 
 
-_Operation = _Write | _Delete | _Rotate
+@dataclass(slots=True, eq=False)
+class _Mark:
+    record: entry.MarkEntry
+    done: asyncio.Future[None]
+    applied: Callable[[], None]
+
+
+_Operation = _Write | _Delete | _Rotate | _Mark
 
 
 class Journal:
@@ -53,12 +63,19 @@ class Journal:
         registry: to name series.
         segment: number of the first segment to write.
         taken: called on the event loop with every batch that has become durable.
+        clock: gives the stamps of entries, where several gateways share the store; None = entries have none.
     """
 
     def __init__(
-        self, store: BlockStore, registry: SeriesRegistry, segment: int, taken: Callable[[WriteBatch], None]
+        self,
+        store: BlockStore,
+        registry: SeriesRegistry,
+        segment: int,
+        taken: Callable[[WriteBatch], None],
+        clock: StampClock | None = None,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._registry = registry
         self._taken = taken
         self.segment = segment
@@ -94,6 +111,12 @@ class Journal:
         """Begin a new segment; `applied` is called on the event loop at that place in the order."""
         done = self._loop.create_future()
         self._put(_Rotate(segment, done, applied))
+        return done
+
+    def mark(self, record: entry.MarkEntry) -> asyncio.Future[None]:
+        """Queue a mark for the gateways that follow this journal."""
+        done = self._loop.create_future()
+        self._put(_Mark(record, done, _nothing))
         return done
 
     async def stop(self) -> None:
@@ -144,19 +167,27 @@ class Journal:
     def _commit(self, group: list[_Operation]) -> None:
         first = group[0]
         if isinstance(first, _Rotate):
+            if self._clock is not None:
+                self._append(entry.encode_mark(entry.MarkEntry(next_segment=first.segment)))
             self.segment, self._sequence = first.segment, 0
             self._named[:] = False
             self._loop.call_soon_threadsafe(self._apply, first)
         elif isinstance(first, _Delete):
             self._append(entry.encode_delete(first.record))
             self._loop.call_soon_threadsafe(self._apply, first)
+        elif isinstance(first, _Mark):
+            self._append(entry.encode_mark(first.record))
+            self._loop.call_soon_threadsafe(self._apply, first)
         else:
             writes = [one for one in group if isinstance(one, _Write)]
             batch = join_batches([one.batch for one in writes])
             new_refs = self._unnamed(batch.refs)
             new_keys = [self._registry.key_of(ref) for ref in new_refs.tolist()]
-            self._append(entry.encode_points(batch, new_refs, new_keys))
+            stamp = self._clock.next() if self._clock is not None else 0
+            self._append(entry.encode_points(batch, new_refs, new_keys, stamp))
             self._named[new_refs] = True
+            if stamp:
+                batch = replace(batch, stamps=entry.same_stamp(stamp, len(batch)))
             self._loop.call_soon_threadsafe(self._take, writes, batch)
 
     def _append(self, payload: bytes) -> None:
@@ -183,7 +214,7 @@ class Journal:
             if not one.done.done():
                 one.done.set_result(None)
 
-    def _apply(self, operation: _Delete | _Rotate) -> None:
+    def _apply(self, operation: _Delete | _Rotate | _Mark) -> None:
         try:
             operation.applied()
         except BaseException as error:
@@ -198,3 +229,7 @@ class Journal:
                 self.pending_bytes -= one.size_bytes
             if not one.done.done():
                 one.done.set_exception(error)
+
+
+def _nothing() -> None:
+    """What is to be done once a mark is durable."""

@@ -50,9 +50,11 @@ class Recovery:
             if isinstance(record, entry.DeleteEntry):
                 self._delete(record, generation)
                 continue
+            if isinstance(record, entry.MarkEntry):
+                continue  # it speaks to other gateways
             translation = self._learn(record, translation)
             old = record.batch
-            batch = WriteBatch(translation[old.refs], old.times_ms, old.kinds, old.bits, old.texts, old.expires_ms)
+            batch = WriteBatch.of(translation[old.refs], old.points())
             self.points += len(batch)
             generation.append(batch)
             if generation.wants_packing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,22 +16,35 @@ from amondawa.store import codec
 
 Seconds = npt.NDArray[np.uint32] | npt.NDArray[np.int64]
 PAGE_POINTS = 16_384
-NEVER = np.int64(2**63 - 1)
+LATEST = 2**63 - 1
+NEVER = np.int64(LATEST)
 _CACHED_PAGES = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tombstone:
-    """A delete that arrived after a run: its series (refs ascending) and its inclusive range."""
+    """A delete that arrived after a run: its series (refs ascending) and its inclusive range.
+
+    Attributes:
+        stamp: points that were committed later (us) stay, where points have stamps.
+    """
 
     refs: Int32s
     start_ms: int
     end_ms: int
+    stamp: int = LATEST
 
     def covers(self, ref: int) -> bool:
         """Say whether a series is among those deleted from."""
         at = int(np.searchsorted(self.refs, ref))
         return at < len(self.refs) and int(self.refs[at]) == ref
+
+    def hides(self, points: Points) -> npt.NDArray[np.bool_]:
+        """Say of each point of one of its series whether it goes."""
+        hit: npt.NDArray[np.bool_] = (points.times_ms >= self.start_ms) & (points.times_ms <= self.end_ms)
+        if points.stamps is not None and self.stamp != LATEST:
+            hit &= points.stamps <= self.stamp
+        return hit
 
 
 class PageCache:
@@ -100,6 +113,7 @@ class Run:
         spans: first and last time of each series, when packed.
         raw: the points, or None when packed.
         pages: encoded points, PAGE_POINTS each, when packed.
+        stamps: when the points of each page were committed, when packed and known: pages whose values are the stamps.
         expires_ms: int64[m]: when the last point of each series expires, NEVER where one never does; None = none expires.
         tombstones: deletes that came after these points.
     """
@@ -111,6 +125,7 @@ class Run:
     pages: tuple[bytes, ...]
     memory_bytes: int
     expires_ms: Int64s | None = None
+    stamps: tuple[bytes, ...] = ()
     tombstones: list[Tombstone] = field(default_factory=list)
 
     @classmethod
@@ -123,13 +138,14 @@ class Run:
         side = unique.nbytes + offsets.nbytes + (0 if expires is None else expires.nbytes)
         if not pack:
             texts = sum(map(len, grouped.texts)) + 50 * len(grouped.texts)
-            own = 17 * len(grouped) + texts + (0 if grouped.expires_ms is None else 8 * len(grouped))
+            own = (17 + 8 * (grouped.expires_ms is not None) + 8 * (grouped.stamps is not None)) * len(grouped) + texts
             return cls(unique, offsets, None, grouped, (), own + side, expires)
-        pages = tuple(
-            codec.encode(grouped.take(slice(at, at + PAGE_POINTS))) for at in range(0, len(grouped), PAGE_POINTS)
-        )
+        cuts = [slice(at, at + PAGE_POINTS) for at in range(0, len(grouped), PAGE_POINTS)]
+        pages = tuple(codec.encode(grouped.take(cut)) for cut in cuts)
+        stamps = () if grouped.stamps is None else tuple(_stamp_page(grouped.stamps[cut]) for cut in cuts)
         spans = Spans.of(grouped.times_ms, offsets)
-        return cls(unique, offsets, spans, None, pages, sum(map(len, pages)) + side + spans.memory_bytes, expires)
+        size = sum(map(len, pages)) + sum(map(len, stamps)) + side + spans.memory_bytes
+        return cls(unique, offsets, spans, None, pages, size, expires, stamps)
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -149,6 +165,8 @@ class Run:
         parts = []
         for number in range(start // PAGE_POINTS, (stop - 1) // PAGE_POINTS + 1):
             page = cache.unpack(self.pages[number])
+            if self.stamps:
+                page = replace(page, stamps=cache.unpack(self.stamps[number]).bits)
             base = number * PAGE_POINTS
             parts.append(page.take(slice(max(start - base, 0), min(stop - base, PAGE_POINTS))))
         return Points.concat(parts)
@@ -161,8 +179,7 @@ class Run:
         points = self.slice(int(self.offsets[at]), int(self.offsets[at + 1]), cache)
         for tombstone in self.tombstones:
             if tombstone.covers(ref):
-                kept = (points.times_ms < tombstone.start_ms) | (points.times_ms > tombstone.end_ms)
-                points = points.take(kept)
+                points = points.take(~tombstone.hides(points))
         return points if len(points) else None
 
     def columns_of(self, lowest: int, highest: int, cache: PageCache) -> WriteBatch | None:
@@ -174,13 +191,12 @@ class Run:
         points = self.slice(start, stop, cache)
         refs = np.repeat(self.refs[first:last], np.diff(self.offsets[first : last + 1]))
         for tombstone in self.tombstones:
-            hit = np.isin(refs, tombstone.refs)
-            hit &= (points.times_ms >= tombstone.start_ms) & (points.times_ms <= tombstone.end_ms)
+            hit = tombstone.hides(points) & np.isin(refs, tombstone.refs)
             if hit.any():
                 refs, points = refs[~hit], points.take(~hit)
         if not len(refs):
             return None
-        return WriteBatch(refs, points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
+        return WriteBatch.of(refs, points)
 
     def live_refs(self, cache: PageCache, now_ms: int) -> Int32s:
         """Return the series that still have points here, neither deleted nor expired by now (int32, ascending)."""
@@ -197,6 +213,11 @@ class Run:
         return np.setdiff1d(self.refs, np.array(dead, np.int32)) if dead else self.refs
 
 
+def _stamp_page(stamps: Int64s) -> bytes:
+    """Pack stamps (int64[n], us) as the values of points at 0, 1, 2 …"""
+    return codec.encode(Points.longs(np.arange(len(stamps)), np.ascontiguousarray(stamps)))
+
+
 def _last_expiry(points: Points, offsets: Int32s) -> Int64s | None:
     """Return when the last of each series' points expires (int64[m], ms), see Run.expires_ms."""
     if points.expires_ms is None or not len(points):
@@ -211,7 +232,7 @@ def join_batches(batches: Sequence[WriteBatch]) -> WriteBatch:
         return batches[0]
     points = Points.concat([batch.points() for batch in batches])
     refs = np.concatenate([batch.refs for batch in batches])
-    return WriteBatch(refs, points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms)
+    return WriteBatch.of(refs, points)
 
 
 def ref_slices(runs: Sequence[Run], points: int) -> Iterator[tuple[int, int]]:

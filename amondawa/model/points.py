@@ -48,6 +48,8 @@ class Points:
         bits: int64[n], see Kind.
         texts: the byte strings that TEXT and BLOB bits index; may hold more than are used.
         expires_ms: int64[n], 0 = never; None when no point expires.
+        stamps: int64[n], when each point was committed (us, see `ingest.stamps`), only where several gateways may write to
+            one series and the order of arrival does not tell which write was the last; None = as they stand.
 
     Arrays are never written to after construction.
     """
@@ -57,6 +59,7 @@ class Points:
     bits: Int64s
     texts: Sequence[bytes] = ()
     expires_ms: Int64s | None = None
+    stamps: Int64s | None = None
 
     def __len__(self) -> int:
         return len(self.times_ms)
@@ -85,7 +88,8 @@ class Points:
     def take(self, which: slice | npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Points:
         """Select points by slice, index array or mask; texts are shared, not copied."""
         expires = None if self.expires_ms is None else self.expires_ms[which]
-        return Points(self.times_ms[which], self.kinds[which], self.bits[which], self.texts, expires)
+        stamps = None if self.stamps is None else self.stamps[which]
+        return Points(self.times_ms[which], self.kinds[which], self.bits[which], self.texts, expires, stamps)
 
     def between(self, start_ms: int, end_ms: int) -> Points:
         """Select the points of the inclusive range; times must ascend."""
@@ -140,12 +144,16 @@ class Points:
         uniform = len(kinds) == 1 and all(p.kinds.strides == (0,) for p in parts)
         joined_kinds = same_kind(Kind(kinds.pop()), total) if uniform else np.concatenate([p.kinds for p in parts])
         texts, bits = join_texts([(p.kinds, p.bits, p.texts) for p in parts])
-        expires = None
-        if any(p.expires_ms is not None for p in parts):
-            expires = np.concatenate(
-                [np.zeros(len(p), np.int64) if p.expires_ms is None else p.expires_ms for p in parts]
-            )
-        return Points(np.concatenate([p.times_ms for p in parts]), joined_kinds, bits, texts, expires)
+        expires = _joined([(len(p), p.expires_ms) for p in parts])
+        stamps = _joined([(len(p), p.stamps) for p in parts])
+        return Points(np.concatenate([p.times_ms for p in parts]), joined_kinds, bits, texts, expires, stamps)
+
+
+def _joined(columns: Sequence[tuple[int, Int64s | None]]) -> Int64s | None:
+    """Join optional columns of some length; 0 where one is missing, None where all are."""
+    if all(column is None for _, column in columns):
+        return None
+    return np.concatenate([np.zeros(length, np.int64) if column is None else column for length, column in columns])
 
 
 def join_texts(parts: Sequence[tuple[UInt8s, Int64s, Sequence[bytes]]]) -> tuple[Sequence[bytes], Int64s]:
@@ -173,7 +181,7 @@ class WriteBatch:
 
     Attributes:
         refs: int32[n], series as the gateway resolved them.
-        times_ms, kinds, bits, texts, expires_ms: as in Points (times in any order).
+        times_ms, kinds, bits, texts, expires_ms, stamps: as in Points (times in any order).
     """
 
     refs: Int32s
@@ -182,6 +190,7 @@ class WriteBatch:
     bits: Int64s
     texts: Sequence[bytes] = field(default=())
     expires_ms: Int64s | None = None
+    stamps: Int64s | None = None
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -191,8 +200,14 @@ class WriteBatch:
         """Bytes that the columns occupy."""
         size = self.refs.nbytes + self.times_ms.nbytes + self.bits.nbytes + len(self.refs)
         size += sum(map(len, self.texts)) + 50 * len(self.texts)
+        size += 0 if self.stamps is None else self.stamps.nbytes
         return size + (0 if self.expires_ms is None else self.expires_ms.nbytes)
+
+    @classmethod
+    def of(cls, refs: Int32s, points: Points) -> WriteBatch:
+        """Return columns with their series (int32[n])."""
+        return cls(refs, points.times_ms, points.kinds, points.bits, points.texts, points.expires_ms, points.stamps)
 
     def points(self) -> Points:
         """Return the columns without their series."""
-        return Points(self.times_ms, self.kinds, self.bits, self.texts, self.expires_ms)
+        return Points(self.times_ms, self.kinds, self.bits, self.texts, self.expires_ms, self.stamps)

@@ -22,6 +22,8 @@ _CHUNK_BYTES = ITEM_BYTES - 2_048 - 1_024 - 4_096
 def in_order(points: Points) -> Points:
     """Sort points in order of arrival by time; of equal time and kind keep the one that came last.
 
+    Where points have stamps, those tell what came last; a point without one (0: it is stored) came before all that have.
+
     Returns:
         points ascending in time; at equal times (kinds differ) in order of arrival.
     """
@@ -31,13 +33,20 @@ def in_order(points: Points) -> Points:
     steps = times[1:] > times[:-1]
     if steps.all():
         return points
-    if not (times[1:] >= times[:-1]).all():
-        points = points.take(np.argsort(times, kind="stable"))
+    if points.stamps is not None or not (times[1:] >= times[:-1]).all():
+        points = points.take(_arrival(points))
         times = points.times_ms
         steps = times[1:] > times[:-1]
         if steps.all():
             return points
     return points.take(_last_of_kind(points, steps))
+
+
+def _arrival(points: Points) -> npt.NDArray[np.intp]:
+    """Return the order by time, at equal times of arrival."""
+    if points.stamps is None:
+        return np.argsort(points.times_ms, kind="stable")
+    return np.lexsort((points.stamps, points.times_ms))
 
 
 def _last_of_kind(points: Points, steps: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
