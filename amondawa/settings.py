@@ -51,6 +51,13 @@ class Settings:
     tp_write_index_key: int = 0
     tp_read_index_key: int = 0
     """units a second that tables of DynamoDB are given; 0 = on demand"""
+    tp_warm_write_datapoints: int = 0
+    tp_warm_read_datapoints: int = 0
+    tp_warm_write_index_key: int = 0
+    tp_warm_read_index_key: int = 0
+    """units a second that the tables of a new block stand at once; 0 = what every new table does"""
+    tp_warm_by: str = "parameter"
+    """parameter: DynamoDB's WarmThroughput; switch: made provisioned, then switched to what tp_ says"""
     mx_create_next_min: int = 60
     mx_create_next_pct: float = 10.0
     """the next block is made this many minutes, and this share of a block, ahead of its time (the earlier of both)"""
@@ -120,6 +127,7 @@ _SHORT_VARIABLES = {
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "store": ("sqlite", "dynamodb", "memory"),
     "log": ("auto", "json", "console"),
+    "tp_warm_by": ("parameter", "switch"),
 }
 STORE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "dynamodb": {"store_column_height_s": 28_800, "flush_age_s": 43_200},
@@ -141,6 +149,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "tp_read_datapoints": (0, 10_000_000),
     "tp_write_index_key": (0, 10_000_000),
     "tp_read_index_key": (0, 10_000_000),
+    "tp_warm_write_datapoints": (0, 10_000_000),
+    "tp_warm_read_datapoints": (0, 10_000_000),
+    "tp_warm_write_index_key": (0, 10_000_000),
+    "tp_warm_read_index_key": (0, 10_000_000),
     "mx_create_next_min": (0, 525_600),
     "mx_create_next_pct": (0.0, 100.0),
     "mx_turndown_min": (0, 525_600),

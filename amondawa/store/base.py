@@ -35,10 +35,26 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Throughput of a table, in units a second; None = on demand."""
+    """Throughput of a table, in units a second; None = on demand.
+
+    Attributes:
+        read_units, write_units: what it is given.
+        warm_read_units, warm_write_units: what it must stand from its first second on; 0 = what every new table does.
+    """
 
     read_units: int | None = None
     write_units: int | None = None
+    warm_read_units: int = 0
+    warm_write_units: int = 0
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether more is asked of a new table than every new table stands."""
+        return bool(self.warm_read_units or self.warm_write_units)
+
+    def unwarmed(self) -> Capacity:
+        """Return what is given alone."""
+        return Capacity(self.read_units, self.write_units)
 
 
 @dataclass(frozen=True, slots=True)

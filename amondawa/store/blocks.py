@@ -71,8 +71,16 @@ class Throughput:
         """
         blocks = settings.store_history_blocks + 1
         return cls(
-            _capacity("datapoints", settings.tp_read_datapoints, settings.tp_write_datapoints, blocks),
-            _capacity("index_key", settings.tp_read_index_key, settings.tp_write_index_key, blocks),
+            replace(
+                _capacity("datapoints", settings.tp_read_datapoints, settings.tp_write_datapoints, blocks),
+                warm_read_units=settings.tp_warm_read_datapoints,
+                warm_write_units=settings.tp_warm_write_datapoints,
+            ),
+            replace(
+                _capacity("index_key", settings.tp_read_index_key, settings.tp_write_index_key, blocks),
+                warm_read_units=settings.tp_warm_read_index_key,
+                warm_write_units=settings.tp_warm_write_index_key,
+            ),
         )
 
     def given_to(self, block: Block) -> Block:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amondawa.errors import ConfigError, NotFound, StoreError, Unavailable
 from amondawa.settings import Settings
@@ -18,6 +18,7 @@ from amondawa.store.dynamodb.lease import LEASE_S, Lease
 from amondawa.store.dynamodb.reader import Bounds, Reader
 from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
 from amondawa.store.dynamodb.tables import Tables
+from amondawa.store.dynamodb.warmth import BY_PARAMETER, Warmth
 from amondawa.store.dynamodb.writer import Writer
 from amondawa.store.limits import check_items, check_keys
 
@@ -39,6 +40,7 @@ class Options:
         journal_keep_s: when entries of the journal expire.
         lease_s: how long another process waits for a shard whose gateway is not seen to have ended.
         tables_only: open beside a gateway, without a journal shard.
+        warm_by: how tables that must be warm are made so, see Warmth.
     """
 
     readers: int = 16
@@ -48,6 +50,7 @@ class Options:
     journal_keep_s: int = JOURNAL_KEEP_S
     lease_s: float = LEASE_S
     tables_only: bool = False
+    warm_by: str = BY_PARAMETER
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class DynamoStore(BlockStore):
         connections = settings.mt_readers + settings.mt_writers + _CALLERS
         keep_s = max(JOURNAL_KEEP_S, 2 * settings.flush_age_s, 2 * settings.store_column_height_s)
         options = Options(settings.mt_readers, settings.mt_writers, journal_keep_s=keep_s, tables_only=tables_only)
+        options = replace(options, warm_by=settings.tp_warm_by)
         maker = client_maker(settings.region, settings.dynamodb_endpoint, connections)
         return cls(maker, settings.table_space, settings.gateway_id or socket.gethostname(), options)
 
@@ -138,7 +142,7 @@ class DynamoStore(BlockStore):
     def _build(self) -> _Parts:
         options = self._options
         client = self._make_client()
-        tables = Tables(client, self._retrier, self._space)
+        tables = Tables(client, self._retrier, self._space, Warmth(options.warm_by))
         readers = ThreadPoolExecutor(options.readers, "dynamodb-read")
         writers = ThreadPoolExecutor(options.writers, "dynamodb-write")
         reader = Reader(client, self._retrier, self._meter, readers, statements=options.statements)

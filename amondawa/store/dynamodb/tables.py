@@ -12,6 +12,7 @@ from amondawa.store.dynamodb.capacity import capacity_of, throughput_arguments
 from amondawa.store.dynamodb.client import Client
 from amondawa.store.dynamodb.items import EXPIRES, HASH, RANGE
 from amondawa.store.dynamodb.retry import Refused, Retrier
+from amondawa.store.dynamodb.warmth import Warmth
 from amondawa.store.limits import check_table
 
 NAME_LENGTH = 255
@@ -28,10 +29,12 @@ class Tables:
         client: the low-level client.
         retrier: makes the requests.
         space: what the names begin with.
+        warmth: makes tables warm that must be.
     """
 
-    def __init__(self, client: Client, retrier: Retrier, space: str) -> None:
+    def __init__(self, client: Client, retrier: Retrier, space: str, warmth: Warmth | None = None) -> None:
         self._client = client
+        self._warmth = warmth or Warmth()
         self._retrier = retrier
         self._prefix = space + "_"
         self._lock = threading.Lock()
@@ -60,13 +63,15 @@ class Tables:
         name = self.full(table)
         if name in self._known:
             return
-        arguments = throughput_arguments(capacity)
+        throughput_arguments(capacity)
         try:
             self._describe(name)
         except NotFound:
-            self._create(name, arguments)
+            self._warmth.create(lambda arguments: self._create(name, arguments), name, capacity)
         self._wait(name, "become active", self._is_active)
         self._let_expire(name)
+        if capacity.is_warm and self._warmth.needs_switch(self._describe(name), capacity):  # or one left half done
+            self._give(name, throughput_arguments(capacity))
         self._remember(name)
 
     def _create(self, name: str, throughput: dict[str, Any]) -> None:
@@ -134,8 +139,12 @@ class Tables:
         """Change a table's throughput; return when it is in force."""
         name = self.full(table)
         arguments = throughput_arguments(capacity)
-        if capacity_of(self._describe(name)) == capacity:
-            return
+        if capacity_of(self._describe(name)) != capacity.unwarmed():
+            self._give(name, arguments)
+        if capacity.is_warm:
+            self._warmth.raise_to(lambda warmer: self._give(name, warmer), self._describe(name), capacity)
+
+    def _give(self, name: str, arguments: dict[str, Any]) -> None:
         self._retrier.call(self._client.update_table, TableName=name, **arguments)
         self._wait(name, "change its throughput", self._is_active)
 
