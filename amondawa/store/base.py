@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from amondawa.store.shared import SharedJournals
+
 ITEM_BYTES = 409_600
 """Largest item: keys, value and attribute names (16 bytes allowed for those)."""
 HASH_BYTES = 2_048
@@ -71,6 +73,11 @@ class BlockStore(ABC):
     name: str
     bills_writes: bool = False
     """Whether each kilobyte written costs money, so that stored chunks should not be written anew to be merged."""
+
+    @property
+    def shared(self) -> SharedJournals | None:
+        """The journals of other gateways, while the store is open and there may be any."""
+        return None
 
     @abstractmethod
     def open(self) -> None:

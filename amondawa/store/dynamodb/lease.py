@@ -25,8 +25,8 @@ from amondawa.store.dynamodb.writer import Writer
 LEASE_S = 15.0
 RENEWALS = 3
 """A lease is renewed this often in its length."""
-_FREE = b"{}"
-_HASH = b"leases"
+FREE = b"{}"
+LEASES = b"leases"
 
 log = structlog.get_logger()
 
@@ -46,7 +46,11 @@ def process_identity(pid: int | str = "self") -> dict[str, str] | None:
         return None
 
 
-def _is_gone(holder: dict[str, str]) -> bool:
+def _is_adopted(value: bytes | None) -> bool:
+    return "adopting" in json.loads(value or FREE)
+
+
+def is_gone(holder: dict[str, str]) -> bool:
     """Whether a holder is a process of this machine, in this container, that has ended."""
     own = process_identity()
     if own is None or any(holder.get(name) != own[name] for name in ("host", "boot", "namespace")):
@@ -64,6 +68,7 @@ class Lease:
         reader, writer: how the item is read and written.
         clock: monotonic seconds.
         length_s: how long a holder may go on after its last renewal.
+        adopting: another gateway takes the shard, to bring its points home; the shard's own process waits for that.
     """
 
     def __init__(
@@ -74,6 +79,8 @@ class Lease:
         writer: Writer,
         clock: Callable[[], float],
         length_s: float = LEASE_S,
+        *,
+        adopting: bool = False,
     ) -> None:
         self._name = name
         self._shard = shard
@@ -82,6 +89,8 @@ class Lease:
         self._clock = clock
         self._length_s = length_s
         self._owner = {**(process_identity() or {}), "token": secrets.token_hex(8)}
+        if adopting:
+            self._owner["adopting"] = "yes"
         self._renewals = 0
         self._value = b""
         self._valid_until = 0.0
@@ -100,33 +109,44 @@ class Lease:
         while not self._free_to_take(seen, since) or not self._take(seen):
             self._stop.wait(self._length_s / 20)
             now = self._stored()
-            if now != seen and now not in (None, _FREE):
+            if now != seen and now not in (None, FREE) and not _is_adopted(now):
                 raise ConfigError(
                     f"gateway id {self._shard!r} is in use by {_shown(now)}; give each gateway another AMDW_GATEWAY_ID"
                 )
             if now != seen:
                 seen, since = now, self._clock()
+        self._begin()
+
+    def claim(self, seen: bytes) -> bool:
+        """Take the lease in place of what was seen of a holder that is gone; say whether it is ours, then keep it renewed."""
+        if not self._take(seen):
+            return False
+        self._begin()
+        return True
+
+    def _begin(self) -> None:
+        self._stop.clear()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
     def _free_to_take(self, seen: bytes | None, since: float) -> bool:
-        if seen in (None, _FREE) or self._clock() - since > self._length_s:
+        if seen in (None, FREE) or self._clock() - since > self._length_s:
             return True
-        return _is_gone(json.loads(seen or _FREE))
+        return is_gone(json.loads(seen or FREE))
 
     def _take(self, seen: bytes | None) -> bool:
         """Replace what was seen by our own; say whether it was still there."""
         self._renewals += 1
         value = json.dumps({**self._owner, "renewals": self._renewals}, separators=(",", ":")).encode()
         sent = self._clock()
-        if not self._writer.put_if(self._name, Item(_HASH, self._shard.encode(), value), seen):
+        if not self._writer.put_if(self._name, Item(LEASES, self._shard.encode(), value), seen):
             return False
         self._value = value
         self._valid_until = sent + self._length_s
         return True
 
     def _stored(self) -> bytes | None:
-        item = self._reader.get(self._name, [(_HASH, self._shard.encode())])[0]
+        item = self._reader.get(self._name, [(LEASES, self._shard.encode())])[0]
         return None if item is None else item.value
 
     # holding ----------------------------------------------------------------------------------------------------------
@@ -150,8 +170,8 @@ class Lease:
         if self._take(self._value):
             return True
         stored = self._stored()
-        if json.loads(stored or _FREE).get("token") == self._owner["token"]:
-            self._value = stored or _FREE
+        if json.loads(stored or FREE).get("token") == self._owner["token"]:
+            self._value = stored or FREE
             return self._take(self._value)
         self._valid_until = 0.0
         log.error("another process took the lease", shard=self._shard, holder=_shown(stored))
@@ -165,7 +185,7 @@ class Lease:
         self._thread.join()
         self._thread = None
         try:
-            self._writer.put_if(self._name, Item(_HASH, self._shard.encode(), _FREE), self._value)
+            self._writer.put_if(self._name, Item(LEASES, self._shard.encode(), FREE), self._value)
         except AmondawaError as error:  # it runs out by itself
             log.warning("the lease was not released", shard=self._shard, error=str(error))
         self._valid_until = 0.0
@@ -173,5 +193,5 @@ class Lease:
 
 def _shown(value: bytes | None) -> str:
     """Return a holder's host and process for a message."""
-    holder = json.loads(value or _FREE)
+    holder = json.loads(value or FREE)
     return f"process {holder.get('pid', '?')} on {holder.get('host', 'another host')}"

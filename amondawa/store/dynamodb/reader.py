@@ -1,4 +1,4 @@
-"""Reads, all strongly consistent: by key in batches of 100, by hash key in pages, whole hash keys 50 a statement."""
+"""Reads, strongly consistent unless told otherwise: by key in batches of 100, by hash key in pages, whole hash keys 50 a statement."""
 
 from __future__ import annotations
 
@@ -113,8 +113,13 @@ class Reader:
 
     # by hash key ------------------------------------------------------------------------------------------------------
 
-    def query(self, name: str, hash_key: bytes, bounds: Bounds, descending: bool) -> Iterator[list[Item]]:
-        """Yield the items of one hash key of a table (its full name) in pages of at most 1 MB."""
+    def query(
+        self, name: str, hash_key: bytes, bounds: Bounds, descending: bool, *, consistent: bool = True
+    ) -> Iterator[list[Item]]:
+        """Yield the items of one hash key of a table (its full name) in pages of at most 1 MB.
+
+        Without `consistent` a read costs half and may miss what was written in the last moment.
+        """
         if bounds.empty:
             return
         values = [{"B": bound} for bound in bounds.values()]
@@ -124,7 +129,7 @@ class Reader:
             "KeyConditionExpression": f"{HASH} = :h" + bounds.condition(low, high),
             "ExpressionAttributeValues": {":h": {"B": hash_key}, **dict(zip((low, high), values, strict=False))},
             "ScanIndexForward": not descending,
-            "ConsistentRead": True,
+            "ConsistentRead": consistent,
             "ReturnConsumedCapacity": "TOTAL",
         }
         while True:

@@ -17,10 +17,12 @@ from amondawa.store.dynamodb.journal import ShardJournal
 from amondawa.store.dynamodb.lease import LEASE_S, Lease
 from amondawa.store.dynamodb.reader import Bounds, Reader
 from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
+from amondawa.store.dynamodb.shards import DynamoShards
 from amondawa.store.dynamodb.tables import Tables
 from amondawa.store.dynamodb.warmth import BY_PARAMETER, Warmth
 from amondawa.store.dynamodb.writer import Writer
 from amondawa.store.limits import check_items, check_keys
+from amondawa.store.shared import SharedJournals
 
 JOURNAL = "journal"
 JOURNAL_KEEP_S = 30 * 86_400
@@ -63,6 +65,7 @@ class _Parts:
     writer: Writer
     journal: ShardJournal
     lease: Lease
+    shards: DynamoShards
     pools: tuple[ThreadPoolExecutor, ...]
 
 
@@ -148,14 +151,29 @@ class DynamoStore(BlockStore):
         reader = Reader(client, self._retrier, self._meter, readers, statements=options.statements)
         writer = Writer(client, self._retrier, self._meter, writers)
         name = tables.full(JOURNAL)
-        journal = ShardJournal(name, self._shard, reader, writer, options.journal_keep_s)
-        lease = Lease(name, self._shard, reader, writer, self._retrier.clock, options.lease_s)
-        return _Parts(client, tables, reader, writer, journal, lease, (readers, writers))
+        clock = self._retrier.clock
+
+        def journal_of(shard: str) -> ShardJournal:
+            return ShardJournal(name, shard, reader, writer, options.journal_keep_s)
+
+        def adopting(shard: str) -> Lease:
+            return Lease(name, shard, reader, writer, clock, options.lease_s, adopting=True)
+
+        lease = Lease(name, self._shard, reader, writer, clock, options.lease_s)
+        shards = DynamoShards(name, self._shard, reader, journal_of, adopting, clock, options.lease_s)
+        return _Parts(client, tables, reader, writer, journal_of(self._shard), lease, shards, (readers, writers))
+
+    @property
+    def shared(self) -> SharedJournals | None:
+        """See BlockStore."""
+        parts = self._parts
+        return None if parts is None or self._options.tables_only else parts.shards
 
     def close(self) -> None:
         """See BlockStore."""
         parts, self._parts = self._parts, None
         if parts is not None:
+            parts.shards.close()
             parts.lease.release()
             for pool in parts.pools:
                 pool.shutdown(wait=True)

@@ -1,0 +1,114 @@
+"""The journal shards of the other gateways of a table space: found by their leases, read behind them, taken when they are gone."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+
+from amondawa.store.base import Item
+from amondawa.store.dynamodb.journal import ShardJournal
+from amondawa.store.dynamodb.lease import FREE, LEASES, Lease, is_gone
+from amondawa.store.dynamodb.reader import Bounds, Reader
+from amondawa.store.shared import Shard, ShardSegment, SharedJournals
+
+
+class DynamoShards(SharedJournals):
+    """See SharedJournals.
+
+    Args:
+        name: full name of the journal table.
+        own: this gateway's id.
+        reader: how leases are read.
+        journal_of: gives the journal of a shard.
+        lease_of: gives a lease on a shard, to adopt it.
+        clock: monotonic seconds.
+        length_s: a lease that has not changed for this long has run out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        own: str,
+        reader: Reader,
+        journal_of: Callable[[str], ShardJournal],
+        lease_of: Callable[[str], Lease],
+        clock: Callable[[], float],
+        length_s: float,
+    ) -> None:
+        self._name = name
+        self._own = own
+        self._reader = reader
+        self._journal_of = journal_of
+        self._lease_of = lease_of
+        self._clock = clock
+        self._length_s = length_s
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[bytes, float]] = {}
+        self._journals: dict[str, ShardJournal] = {}
+        self._claimed: dict[str, Lease] = {}
+
+    def shards(self) -> list[Shard]:
+        """See SharedJournals."""
+        pages = self._reader.query(self._name, LEASES, Bounds(None, None), False)
+        items = [item for page in pages for item in page]
+        return [self._seen_now(item) for item in items if item.range.decode() != self._own]
+
+    def _seen_now(self, item: Item) -> Shard:
+        """Note what a lease looks like now; one that does not change for its length has run out."""
+        name, now = item.range.decode(), self._clock()
+        with self._lock:
+            value, since = self._seen.get(name, (b"", now))
+            if value != item.value:
+                since = now
+            self._seen[name] = (item.value, since)
+        if item.value == FREE:
+            return Shard(name, "", True)
+        holder = json.loads(item.value)
+        gone = now - since > self._length_s or is_gone(holder)
+        return Shard(name, str(holder.get("token", "")), gone)
+
+    def _journal(self, shard: str) -> ShardJournal:
+        with self._lock:
+            return self._journals.setdefault(shard, self._journal_of(shard))
+
+    def segments(self, shard: str) -> list[ShardSegment]:
+        """See SharedJournals."""
+        return self._journal(shard).listing()
+
+    def follow(self, shard: str, segment: int, sequence: int, *, sure: bool) -> list[tuple[int, bytes]]:
+        """See SharedJournals."""
+        return self._journal(shard).follow(segment, sequence, sure=sure)
+
+    def claim(self, shard: Shard) -> bool:
+        """See SharedJournals; by condition on what was seen last of the lease."""
+        lease = self._lease_of(shard.name)
+        with self._lock:
+            value, _ = self._seen.get(shard.name, (b"", 0.0))
+        if not value or not lease.claim(value):
+            return False
+        with self._lock:
+            self._claimed[shard.name] = lease
+        return True
+
+    def append(self, shard: str, segment: int, sequence: int, payload: bytes) -> None:
+        """See SharedJournals."""
+        self._claimed[shard].check()
+        self._journal(shard).append(segment, sequence, payload)
+
+    def drop(self, shard: str, segment: int) -> None:
+        """See SharedJournals."""
+        self._claimed[shard].check()
+        self._journal(shard).drop(segment)
+
+    def free(self, shard: str) -> None:
+        """See SharedJournals."""
+        with self._lock:
+            lease = self._claimed.pop(shard, None)
+        if lease is not None:
+            lease.release()
+
+    def close(self) -> None:
+        """Let go of all shards that are claimed."""
+        for shard in list(self._claimed):
+            self.free(shard)
