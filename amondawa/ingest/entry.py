@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amondawa.errors import Corrupt
+from amondawa.ingest.receipts import split_receipts
 from amondawa.model.points import Int32s, Int64s, Kind, WriteBatch, same_kind
 
 VERSION = 1
@@ -164,11 +165,12 @@ class _Reader:
 
 
 def decode(data: bytes) -> Entry:
-    """Read an entry back.
+    """Read an entry back, whatever receipts are in front of it.
 
     Raises:
         Corrupt: the bytes are not what was written.
     """
+    data, _ = split_receipts(data)
     try:
         magic, version, kind, flags, crc = _HEADER.unpack_from(data)
     except struct.error as error:

@@ -146,6 +146,10 @@ class Shares:
         else:
             self._bytes.pop(domain, None)
 
+    def most_is_of(self, domain: str) -> bool:
+        """Say whether a domain has more than its share among several."""
+        return len(self._bytes) > 1 and self._bytes.get(domain, 0) * len(self._bytes) > self.total
+
     def full_for(self, domain: str, limit_bytes: int = 0) -> bool:
         """Say whether a domain must wait: all that wait is past the limit, and it has its share of that or more.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,22 +12,33 @@ import numpy as np
 from amondawa.errors import AmondawaError, StoreError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
+from amondawa.ingest.fairness import Company, FairQueue, Shares
 from amondawa.ingest.receipts import with_receipts
 from amondawa.ingest.run import join_batches
 from amondawa.ingest.stamps import StampClock
-from amondawa.model.points import Int32s, WriteBatch
+from amondawa.model.points import Int32s, Points, WriteBatch
+from amondawa.model.receipt import Receipt, take_receipt
+from amondawa.store import keys
 from amondawa.store.base import BlockStore
 
 GROUP_POINTS = 131_072
 """A commit takes at most about this many points, so that an acknowledgement never waits long for others."""
+SHARED_POINTS = 16_384
+"""The same while several domains write: nobody waits long for a commit of somebody else's."""
+PENDING_BYTES = 32 * 1024 * 1024
+"""Batches that wait for their commit may occupy this much."""
+_GATEWAY = ""
+"""the turn of what is no domain's"""
+_NO_POINTS = WriteBatch.of(np.empty(0, np.int32), Points.empty())
 
 
 @dataclass(slots=True, eq=False)
 class _Write:
     batch: WriteBatch
+    domain: str
     size_bytes: int
     done: asyncio.Future[None]
-    receipts: bytes = b""
+    receipt: Receipt | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -82,10 +92,11 @@ class Journal:
         self._sequence = 0
         self._named = np.zeros(1024, np.bool_)
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Operation] = deque()
+        self._queue: FairQueue[_Operation] = FairQueue()
+        self._company = Company()
+        self.pending = Shares(PENDING_BYTES)
         self._wakeup = threading.Condition()
         self._stopping = False
-        self.pending_bytes = 0
         self.entries = 0
         self.bytes_written = 0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -96,27 +107,38 @@ class Journal:
     def append(self, batch: WriteBatch) -> asyncio.Future[None]:
         """Queue a batch; the future is done when it is durable and taken, or carries the error that kept it out."""
         done = self._loop.create_future()
-        size_bytes = batch.memory_bytes
-        self.pending_bytes += size_bytes
-        self._put(_Write(batch, size_bytes, done))
+        domain, size_bytes = self._registry.metric_of(int(batch.refs[0])).domain, batch.memory_bytes
+        self.pending.add(domain, size_bytes)
+        self._put(domain, _Write(batch, domain, size_bytes, done, take_receipt()), len(batch))
         return done
+
+    def note(self, receipts: bytes) -> asyncio.Future[None]:
+        """Queue receipts that belong to no write; the future is as that of `append`."""
+        done = self._loop.create_future()
+        self._put(_GATEWAY, _Write(_NO_POINTS, _GATEWAY, 0, done, Receipt(receipts, taken=True)), 1)
+        return done
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of all batches that wait for their commit."""
+        return self.pending.total
 
     def delete(self, record: entry.DeleteEntry, applied: Callable[[], None]) -> asyncio.Future[None]:
         """Queue a delete; `applied` is called on the event loop at its place in the order."""
         done = self._loop.create_future()
-        self._put(_Delete(record, done, applied))
+        self._put(_domain_of(record), _Delete(record, done, applied), None)
         return done
 
     def rotate(self, segment: int, applied: Callable[[], None]) -> asyncio.Future[None]:
         """Begin a new segment; `applied` is called on the event loop at that place in the order."""
         done = self._loop.create_future()
-        self._put(_Rotate(segment, done, applied))
+        self._put(_GATEWAY, _Rotate(segment, done, applied), None)
         return done
 
     def mark(self, record: entry.MarkEntry) -> asyncio.Future[None]:
         """Queue a mark for the gateways that follow this journal."""
         done = self._loop.create_future()
-        self._put(_Mark(record, done, _nothing))
+        self._put(_GATEWAY, _Mark(record, done, _nothing), None)
         return done
 
     async def stop(self) -> None:
@@ -126,9 +148,11 @@ class Journal:
             self._wakeup.notify()
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, operation: _Operation) -> None:
+    def _put(self, domain: str, operation: _Operation, points: int | None) -> None:
         with self._wakeup:
-            self._queue.append(operation)
+            if domain:
+                self._company.enter(domain)
+            self._queue.put(domain, operation, points)
             self._wakeup.notify()
 
     # journal thread ---------------------------------------------------------------------------------------------------
@@ -140,7 +164,7 @@ class Journal:
                     self._wakeup.wait()
                 if not self._queue:
                     return
-                group = self._next_group()
+                group = self._queue.take(SHARED_POINTS if self._company.shared else GROUP_POINTS)
             try:
                 self._commit(group)
             except AmondawaError as error:
@@ -148,21 +172,6 @@ class Journal:
             except Exception as error:  # noqa: BLE001 - the thread must outlive any fault of a store
                 failure = StoreError(f"journal: {type(error).__name__}: {error}")
                 self._loop.call_soon_threadsafe(self._refuse, group, failure)
-
-    def _next_group(self) -> list[_Operation]:
-        """Take one delete or rotation, or as many writes as one commit should carry."""
-        first = self._queue.popleft()
-        group = [first]
-        if not isinstance(first, _Write):
-            return group
-        points = len(first.batch)
-        while self._queue and points < GROUP_POINTS:
-            operation = self._queue[0]
-            if not isinstance(operation, _Write):
-                break
-            points += len(operation.batch)
-            group.append(self._queue.popleft())
-        return group
 
     def _commit(self, group: list[_Operation]) -> None:
         first = group[0]
@@ -184,7 +193,8 @@ class Journal:
             new_refs = self._unnamed(batch.refs)
             new_keys = [self._registry.key_of(ref) for ref in new_refs.tolist()]
             stamp = self._clock.next() if self._clock is not None else 0
-            self._append(entry.encode_points(batch, new_refs, new_keys, stamp))
+            receipts = b"".join([one.receipt.data for one in writes if one.receipt is not None])
+            self._append(with_receipts(entry.encode_points(batch, new_refs, new_keys, stamp), receipts))
             self._named[new_refs] = True
             if stamp:
                 batch = replace(batch, stamps=entry.same_stamp(stamp, len(batch)))
@@ -210,7 +220,9 @@ class Journal:
     def _take(self, writes: Sequence[_Write], batch: WriteBatch) -> None:
         self._taken(batch)
         for one in writes:
-            self.pending_bytes -= one.size_bytes
+            self.pending.add(one.domain, -one.size_bytes)
+            if one.receipt is not None:
+                one.receipt.durable = True
             if not one.done.done():
                 one.done.set_result(None)
 
@@ -226,9 +238,17 @@ class Journal:
     def _refuse(self, group: Sequence[_Operation], error: AmondawaError) -> None:
         for one in group:
             if isinstance(one, _Write):
-                self.pending_bytes -= one.size_bytes
+                self.pending.add(one.domain, -one.size_bytes)
             if not one.done.done():
                 one.done.set_exception(error)
+
+
+def _domain_of(record: entry.DeleteEntry) -> str:
+    """Return whose points a delete removes: it must keep its place among the writes of that domain."""
+    if not record.keys:
+        return _GATEWAY
+    key = record.keys[0]
+    return keys.parse_metric_key(key)[0] if record.whole_metric else keys.parse_series_key(key).domain
 
 
 def _nothing() -> None:

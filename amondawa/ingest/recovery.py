@@ -11,6 +11,7 @@ from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import RowDirectory
 from amondawa.ingest import entry
 from amondawa.ingest.head import Generation
+from amondawa.ingest.receipts import split_receipts
 from amondawa.ingest.run import PageCache, Tombstone
 from amondawa.model.points import Int32s, WriteBatch
 from amondawa.store import keys
@@ -36,6 +37,7 @@ class Recovery:
         self._erase = erase
         self.points = 0
         self.entries = 0
+        self.receipts = b""
 
     def replay(self, segment: int, generation: Generation) -> None:
         """Append what a segment holds to a generation.
@@ -45,7 +47,9 @@ class Recovery:
         """
         translation = np.zeros(1024, np.int32)
         for payload in self._store.journal_read(segment):
-            record = entry.decode(payload)
+            bare, receipts = split_receipts(payload)
+            self.receipts += receipts
+            record = entry.decode(bare)
             self.entries += 1
             if isinstance(record, entry.DeleteEntry):
                 self._delete(record, generation)

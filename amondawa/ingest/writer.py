@@ -17,9 +17,11 @@ from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest import entry
 from amondawa.ingest.erase import Eraser
+from amondawa.ingest.fairness import Shares
 from amondawa.ingest.flush import Flusher
 from amondawa.ingest.head import Generation, Head
-from amondawa.ingest.journal import Journal
+from amondawa.ingest.journal import PENDING_BYTES, Journal
+from amondawa.ingest.receipts import ReceiptBook
 from amondawa.ingest.recovery import Recovery, targets
 from amondawa.ingest.run import Tombstone
 from amondawa.ingest.sweep import Sweeper
@@ -29,8 +31,6 @@ from amondawa.store.retention import Retention
 
 MASTER = "master"
 _GENERATION = (b"journal", b"generation")
-PENDING_BYTES = 32 * 1024 * 1024
-"""Batches that wait for their commit may occupy this much."""
 SETTLE_S = 3_600
 """Where several gateways share a store, rows are swept this long after the last of them must have flushed."""
 CLOSED_GRACE_MS = 300_000
@@ -82,6 +82,8 @@ class Writer:
         self._loop_task: asyncio.Task[None] | None = None
         self.head = Head(Generation(0, [], now_ms()))
         self.journal: Journal | None = None
+        self.receipts = ReceiptBook()
+        self._filled = Shares(0)
         self.points_written = 0
         self.points_recovered = 0
         self.flush_failures = 0
@@ -106,6 +108,7 @@ class Writer:
         for segment in segments:
             recovery.replay(segment, generation)
         self.points_recovered = recovery.points
+        self.receipts.recovered = recovery.receipts
         self.head.active = generation
         if segments:
             log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
@@ -148,8 +151,14 @@ class Writer:
     @property
     def congested(self) -> bool:
         """Whether writers that can wait should."""
-        pending = self.journal.pending_bytes if self.journal else 0
-        return not self._accepting or pending > PENDING_BYTES // 2 or self.memory_bytes > self._limit * 0.9
+        return self.congested_for("")
+
+    def congested_for(self, domain: str) -> bool:
+        """Whether writers of a domain that can wait should: sooner for one that takes more than its share."""
+        if not self._accepting or self.journal is None:
+            return True
+        memory = self._limit * (0.8 if self._filled.most_is_of(domain) else 0.9)
+        return self.journal.pending.full_for(domain, PENDING_BYTES // 2) or self.memory_bytes > memory
 
     async def write(self, batch: WriteBatch) -> None:
         """Make a batch durable and visible.
@@ -163,10 +172,19 @@ class Writer:
             return
         if not self._accepting or self.journal is None:
             raise Unavailable("the gateway is starting or stopping")
-        if self.journal.pending_bytes > PENDING_BYTES or self.memory_bytes > self._limit:
+        domain = self._registry.metric_of(int(batch.refs[0])).domain
+        memory = self._limit * (0.9 if self._filled.most_is_of(domain) else 1.0)
+        if self.journal.pending.full_for(domain) or self.memory_bytes > memory:
             self._wanted.set()
             raise Overloaded("too many points wait to be stored; slow down")
         await self.journal.append(batch)
+        self._filled.add(domain, batch.memory_bytes)
+
+    async def note(self, receipt: bytes) -> None:
+        """Make a receipt durable that no write carries. Raises StorageFull, Unavailable."""
+        if self.journal is None:
+            raise Unavailable("the gateway is starting or stopping")
+        await self.journal.note(receipt)
 
     def _taken(self, batch: WriteBatch) -> None:
         active = self.head.active
@@ -282,9 +300,13 @@ class Writer:
         number = await loop.run_in_executor(self._worker, self._next_number, self.head.active.number)
         successor = Generation(number, [number], self._now_ms())
         await self.journal.rotate(number, lambda: self._swap(successor))
+        living = self.receipts.living()
+        if living:  # the segments that hold them are about to go
+            await self.journal.note(living)
 
     def _swap(self, successor: Generation) -> None:
         self.head.freeze(successor)
+        self._filled = Shares(0)
 
     def _flush_one(self, generation: Generation, until: float | None) -> None:
         """Flush one generation and drop its segments (worker thread)."""

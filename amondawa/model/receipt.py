@@ -20,12 +20,14 @@ class Receipt:
     """The receipt of the request at hand.
 
     Attributes:
-        data: its RECEIPT_BYTES bytes.
-        taken: whether a journal entry has it.
+        data: its RECEIPT_BYTES bytes (or several receipts at once).
+        taken: whether a journal entry carries it.
+        durable: whether that entry is durable.
     """
 
     data: bytes
     taken: bool = False
+    durable: bool = False
 
 
 _CURRENT: ContextVar[Receipt | None] = ContextVar("amondawa_receipt", default=None)
@@ -41,10 +43,10 @@ def accompanied_by(receipt: Receipt | None) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
-def take_receipt() -> bytes:
-    """Return the receipt that the write at hand is to carry, once; empty when there is none."""
+def take_receipt() -> Receipt | None:
+    """Return the receipt that the write at hand is to carry, once; None when there is none."""
     receipt = _CURRENT.get()
     if receipt is None or receipt.taken:
-        return b""
+        return None
     receipt.taken = True
-    return receipt.data
+    return receipt
