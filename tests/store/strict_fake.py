@@ -6,45 +6,19 @@ store makes and no others: an argument that it does not know is an error.
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sortedcontainers import SortedDict
-
 from tests.store import strict_fake_rules as rules
+from tests.store.strict_fake_calls import FakeTableCalls
 from tests.store.strict_fake_faults import Faults
 from tests.store.strict_fake_rules import Attributes, Condition, Key, invalid, refusal
+from tests.store.strict_fake_table import REMEMBERED_WRITES, FakeTable, partition_of
 
 Answer = dict[str, Any]
-
-
-@dataclass(slots=True)
-class FakeTable:
-    """One table: items by hash key, ordered by range key."""
-
-    names: tuple[str, str]
-    billing: Answer
-    status: str = "ACTIVE"
-    polls_left: int = 0
-    expiry: str | None = None
-    rows: dict[bytes, SortedDict] = field(default_factory=dict)
-
-    def get(self, key: Key) -> Attributes | None:
-        found: Attributes | None = self.rows.get(key[0], {}).get(key[1])
-        return found
-
-    def put(self, key: Key, item: Attributes) -> None:
-        self.rows.setdefault(key[0], SortedDict())[key[1]] = item
-
-    def delete(self, key: Key) -> None:
-        row = self.rows.get(key[0])
-        if row is not None:
-            row.pop(key[1], None)
-            if not row:
-                del self.rows[key[0]]
 
 
 class StrictFake:
@@ -53,10 +27,30 @@ class StrictFake:
     Args:
         create_polls: DescribeTable calls until a new table is active, and until a deleted one is gone.
         faults: of data requests; none unless given.
+        clock_s: seconds since 1970, or since anything where nothing expires; without one nothing ever expires.
+        expiry_lag_s: how long after their time items may stay.
+        limited: whether more than a table or a partition stands is throttled; needs a clock.
+        takes_warmth: whether WarmThroughput is known.
     """
 
-    def __init__(self, create_polls: int = 0, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        create_polls: int = 0,
+        faults: Faults | None = None,
+        *,
+        clock_s: Callable[[], float] | None = None,
+        expiry_lag_s: float = 0.0,
+        limited: bool = False,
+        takes_warmth: bool = True,
+    ) -> None:
         self.faults = faults or Faults()
+        self.clock_s = clock_s
+        self.expiry_lag_s = expiry_lag_s
+        self.limited = limited
+        self.takes_warmth = takes_warmth
+        self._random = random.Random(self.faults.seed)
+        self.written_at: dict[tuple[str, int, int], float] = defaultdict(float)
+        """write units by table, partition and second, where there is a clock"""
         self.create_polls = create_polls
         self.tables: dict[str, FakeTable] = {}
         self.lock = threading.RLock()
@@ -84,16 +78,53 @@ class StrictFake:
             raise refusal(operation, "ResourceNotFoundException", "Requested resource not found")
         return table
 
+    def now_s(self) -> float:
+        return self.clock_s() if self.clock_s is not None else 0.0
+
+    def lag(self, consistent: bool) -> int:
+        """Return how many writes ago a read sees a hash key."""
+        if consistent or not self.faults.met("stale", self.faults.stale):
+            return 0
+        return self._random.randint(1, REMEMBERED_WRITES)
+
+    def expiry_lag(self) -> float:
+        return self._random.uniform(0.0, self.expiry_lag_s)
+
+    def is_open(self, name: str, hash_key: bytes, *, write: bool) -> bool:
+        """Say whether a table and the partition of a hash key stand one more request."""
+        if not self.limited:
+            return True
+        table = self.tables[name]
+        opened = (table.writes if write else table.reads).are_open(hash_key, self.now_s())
+        if not opened:
+            self.faults.counts["limit"] = self.faults.counts.get("limit", 0) + 1
+        return opened
+
+    def require_open(self, operation: str, name: str, hash_keys: Iterable[bytes], *, write: bool) -> None:
+        """Refuse a request for more than a table stands."""
+        if all(self.is_open(name, hash_key, write=write) for hash_key in hash_keys):
+            return
+        given = self.tables[name].billing["ProvisionedThroughput"]["WriteCapacityUnits"]
+        code = "ProvisionedThroughputExceededException" if given else "ThrottlingException"
+        raise refusal(operation, code, "the level of throughput is exceeded")
+
     def bill_write(self, name: str, key: Key, *items: Attributes | None) -> float:
         """Meter one write of an item over another."""
         units = float(rules.write_units(*(rules.item_bytes(item) for item in items if item is not None)))
         self.write_units[name, key[0]] += units
+        table = self.tables[name]
+        if self.limited:
+            table.writes.take(key[0], units)
+        if self.clock_s is not None:
+            self.written_at[name, partition_of(key[0], table.partitions), int(self.clock_s())] += units
         return units
 
     def bill_read(self, name: str, hash_key: bytes, size: int, consistent: bool) -> float:
         """Meter one read."""
         units = rules.read_units(size, consistent)
         self.read_units[name, hash_key] += units
+        if self.limited:
+            self.tables[name].reads.take(hash_key, units)
         return units
 
     def data_request(self, operation: str, effect: Callable[[], Answer]) -> Answer:
@@ -101,101 +132,21 @@ class StrictFake:
         with self.lock:
             self.requests[operation] += 1
             self.before_request(operation)
+            if self.clock_s is not None:
+                for table in self.tables.values():
+                    table.drop_expired(self.clock_s())
             return self.faults.around(operation, effect)
 
 
-class FakeClient:
+class FakeClient(FakeTableCalls):
     """Answers like botocore's DynamoDB client; safe in any thread."""
 
     def __init__(self, service: StrictFake) -> None:
+        super().__init__(service)
         self._service = service
 
     def close(self) -> None:
         """As botocore's."""
-
-    # tables -----------------------------------------------------------------------------------------------------------
-
-    def create_table(
-        self,
-        *,
-        TableName: str,
-        KeySchema: list[Answer],
-        AttributeDefinitions: list[Answer],
-        BillingMode: str,
-        ProvisionedThroughput: Answer | None = None,
-    ) -> Answer:
-        rules.check_table_name("CreateTable", TableName)
-        names = {one["KeyType"]: one["AttributeName"] for one in KeySchema}
-        if {one["AttributeName"]: one["AttributeType"] for one in AttributeDefinitions} != dict.fromkeys(
-            names.values(), "B"
-        ):
-            raise invalid("CreateTable", "attribute definitions must be those of the keys")
-        billing = rules.billing("CreateTable", BillingMode, ProvisionedThroughput)
-        with self._service.lock:
-            if TableName in self._service.tables:
-                raise refusal("CreateTable", "ResourceInUseException", f"Table already exists: {TableName}")
-            polls = self._service.create_polls
-            status = "CREATING" if polls else "ACTIVE"
-            self._service.tables[TableName] = FakeTable((names["HASH"], names["RANGE"]), billing, status, polls)
-        return {}
-
-    def describe_table(self, *, TableName: str) -> Answer:
-        with self._service.lock:
-            table = self._table("DescribeTable", TableName)
-            if table.polls_left:
-                table.polls_left -= 1
-            elif table.status == "DELETING":
-                del self._service.tables[TableName]
-                raise refusal("DescribeTable", "ResourceNotFoundException", f"Table: {TableName} not found")
-            else:
-                table.status = "ACTIVE"
-            return {"Table": {"TableName": TableName, "TableStatus": table.status, **table.billing}}
-
-    def delete_table(self, *, TableName: str) -> Answer:
-        with self._service.lock:
-            table = self._table("DeleteTable", TableName)
-            if table.status != "ACTIVE":
-                raise refusal("DeleteTable", "ResourceInUseException", f"Table is being changed: {TableName}")
-            table.status, table.polls_left = "DELETING", self._service.create_polls
-        return {}
-
-    def update_table(self, *, TableName: str, BillingMode: str, ProvisionedThroughput: Answer | None = None) -> Answer:
-        billing = rules.billing("UpdateTable", BillingMode, ProvisionedThroughput)
-        with self._service.lock:
-            table = self._table("UpdateTable", TableName)
-            if table.status != "ACTIVE":
-                raise refusal("UpdateTable", "ResourceInUseException", f"Table is being changed: {TableName}")
-            if billing == table.billing:
-                raise invalid("UpdateTable", "the table already has this throughput")
-            table.billing, table.status, table.polls_left = billing, "UPDATING", self._service.create_polls
-        return {}
-
-    def list_tables(self, *, ExclusiveStartTableName: str = "") -> Answer:
-        with self._service.lock:
-            names = sorted(name for name in self._service.tables if name > ExclusiveStartTableName)
-        page = names[:100]
-        return {"TableNames": page, **({"LastEvaluatedTableName": page[-1]} if len(names) > 100 else {})}
-
-    def describe_time_to_live(self, *, TableName: str) -> Answer:
-        with self._service.lock:
-            expiry = self._table("DescribeTimeToLive", TableName).expiry
-        return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED" if expiry else "DISABLED"}}
-
-    def update_time_to_live(self, *, TableName: str, TimeToLiveSpecification: Answer) -> Answer:
-        with self._service.lock:
-            table = self._table("UpdateTimeToLive", TableName)
-            if table.status != "ACTIVE":
-                raise refusal("UpdateTimeToLive", "ResourceInUseException", f"Table is being changed: {TableName}")
-            if table.expiry:
-                raise invalid("UpdateTimeToLive", "TimeToLive is already enabled")
-            table.expiry = TimeToLiveSpecification["AttributeName"]
-        return {}
-
-    def _table(self, operation: str, name: str) -> FakeTable:
-        table = self._service.tables.get(name)
-        if table is None:
-            raise refusal(operation, "ResourceNotFoundException", f"Requested resource not found: Table: {name}")
-        return table
 
     # writes -----------------------------------------------------------------------------------------------------------
 
@@ -214,12 +165,13 @@ class FakeClient:
         def effect() -> Answer:
             table = service.active("PutItem", TableName)
             key = rules.check_item("PutItem", Item, table.names)
+            service.require_open("PutItem", TableName, [key[0]], write=True)
             stored = table.get(key)
             units = service.bill_write(TableName, key, stored, Item)
             if not rules.condition_holds(ConditionExpression, ExpressionAttributeValues or {}, stored, table.names):
                 more = {"Item": stored} if stored and ReturnValuesOnConditionCheckFailure == "ALL_OLD" else {}
                 raise refusal("PutItem", "ConditionalCheckFailedException", "The conditional request failed", **more)
-            table.put(key, Item)
+            table.put(key, Item, service.expiry_lag())
             return {"ConsumedCapacity": {"TableName": TableName, "CapacityUnits": units}}
 
         return service.data_request("PutItem", effect)
@@ -238,10 +190,13 @@ class FakeClient:
         units: dict[str, float] = defaultdict(float)
         originals = [one for listed in requests.values() for one in listed]
         for (name, key, item), original in zip(writes, originals, strict=True):
-            if self._service.faults.met("leftover", self._service.faults.leftover):
+            is_open = self._service.is_open(name, key[0], write=True)
+            if not is_open or self._service.faults.met("leftover", self._service.faults.leftover):
                 left[name].append(original)
                 continue
             units[name] += self._write_one(name, key, item)
+        for name in left if not units else ():  # a batch of which nothing can be written is refused as one request is
+            self._service.require_open("BatchWriteItem", name, [key[0] for _, key, _ in writes], write=True)
         consumed = [{"TableName": name, "CapacityUnits": used} for name, used in units.items()]
         return {"UnprocessedItems": dict(left), "ConsumedCapacity": consumed}
 
@@ -260,7 +215,7 @@ class FakeClient:
         if item is None:
             table.delete(key)
         else:
-            table.put(key, item)
+            table.put(key, item, self._service.expiry_lag())
         return units
 
     # reads ------------------------------------------------------------------------------------------------------------
@@ -279,15 +234,18 @@ class FakeClient:
         left: list[Answer] = []
         size, units = 0, 0.0
         for key, asked in zip(keys, request["Keys"], strict=True):
-            item = table.get(key)
+            item = table.get(key, self._service.lag(request["ConsistentRead"]))
             length = rules.item_bytes(item) if item else 0
             faults = self._service.faults
-            if size + length > rules.REQUEST_LIMIT or faults.met("leftover", faults.leftover):
+            full = size + length > rules.REQUEST_LIMIT or not self._service.is_open(name, key[0], write=False)
+            if full or faults.met("leftover", faults.leftover):
                 left.append(asked)
                 continue
             size += length
             units += self._service.bill_read(name, key[0], length, request["ConsistentRead"])
             found += [item] if item else []
+        if not units:
+            self._service.require_open("BatchGetItem", name, [key[0] for key in keys], write=False)
         return {
             "Responses": {name: found},
             "UnprocessedKeys": {name: {**request, "Keys": left}} if left else {},
@@ -346,16 +304,18 @@ class FakeClient:
         """Return items until a megabyte is full, partition by partition; each partition touched is billed by itself."""
         start = rules.check_key("Query", after, table.names, whole=False) if after else None
         hashes = sorted(set(condition.hashes)) if len(condition.hashes) > 1 else condition.hashes
+        self._service.require_open("Query", name, hashes, write=False)
         items: list[Attributes] = []
         size, units = 0, 0.0
         for hash_key in hashes:
             if start and hash_key < start[0]:
                 continue
             own = 0
-            for range_key in _range_keys(table, hash_key, forward):
+            row = table.row(hash_key, self._service.lag(consistent))
+            for range_key in _range_keys(row, forward):
                 if not condition.holds(range_key) or (start and _passed(hash_key, range_key, start, forward)):
                     continue
-                item: Attributes = table.rows[hash_key][range_key]
+                item = row[range_key]
                 if items and size + rules.item_bytes(item) > rules.PAGE_LIMIT:
                     units += self._service.bill_read(name, hash_key, own, consistent) if own else 0.0
                     last = {one: items[-1][one] for one in table.names}
@@ -371,8 +331,8 @@ class FakeClient:
         return {"Items": items, "ConsumedCapacity": {"TableName": name, "CapacityUnits": units}}
 
 
-def _range_keys(table: FakeTable, hash_key: bytes, forward: bool) -> list[bytes]:
-    keys = list(table.rows.get(hash_key, ()))
+def _range_keys(row: Mapping[bytes, Attributes], forward: bool) -> list[bytes]:
+    keys = list(row)
     return keys if forward else keys[::-1]
 
 

@@ -25,6 +25,7 @@ class Faults:
         broken: answered with a 500, half of them after the effect.
         timeout_before, timeout_after: no answer; the effect did not, or did, take place.
         down: nothing can be reached.
+        stale: share of what an eventually consistent read sees that is some writes old.
         seed: of the draws.
     """
 
@@ -35,6 +36,7 @@ class Faults:
     timeout_after: float = 0.0
     down: bool = False
     seed: int = 1
+    stale: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
     _random: random.Random = field(init=False)
 
@@ -44,6 +46,7 @@ class Faults:
     def clear(self) -> None:
         """Have no faults from now on."""
         self.throttle = self.leftover = self.broken = self.timeout_before = self.timeout_after = 0.0
+        self.stale = 0.0
         self.down = False
 
     def met(self, name: str, share: float) -> bool:

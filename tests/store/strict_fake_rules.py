@@ -171,6 +171,13 @@ def condition_holds(text: str, values: Attributes, stored: Attributes | None, na
     return stored is not None and stored.get(name) == values[placeholder]
 
 
+def check_warmth(operation: str, wanted: dict[str, int]) -> dict[str, int]:
+    """Return the units a second that a table is to stand."""
+    if set(wanted) - {"ReadUnitsPerSecond", "WriteUnitsPerSecond"} or any(units < 1 for units in wanted.values()):
+        raise invalid(operation, f"invalid WarmThroughput {wanted!r}")
+    return wanted
+
+
 def billing(operation: str, mode: str, throughput: dict[str, Any] | None) -> dict[str, Any]:
     """Return what DescribeTable shows of a table's throughput."""
     if mode == "PAY_PER_REQUEST" and throughput is None:
