@@ -101,6 +101,7 @@ class Process:
         """Read the journal back and hand the ports to the dialects."""
         gateway = await Gateway.start(self.settings, self._store)
         self._gateway = gateway
+        self.access.remember(gateway)
         ruled = self.access.rule(gateway)
         gateway.limit_queries(lambda domain: self.access.keyring.rules_of(domain).query_points)
         scope = Scope(self.access.guard(ruled), self.settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 from amondawa.auth.credentials import CredentialTable
 from amondawa.auth.domains import DomainTable
@@ -11,7 +12,7 @@ from amondawa.auth.keyring import Keyring
 from amondawa.auth.master_key import VARIABLE, master_keys
 from amondawa.auth.replay import AppliedSignatures
 from amondawa.errors import ConfigError
-from amondawa.gateway import GatewayDoor
+from amondawa.gateway import Gateway, GatewayDoor
 from amondawa.protocols.access import HttpAccess, anonymous_domain, is_loopback
 from amondawa.protocols.guarded import GuardedGateway
 from amondawa.protocols.line_access import LineAccess
@@ -55,6 +56,11 @@ class Access:
             "`bin/ac add --permission DOMAIN:rw`, or add --allow-anonymous DOMAIN:rw to let anyone read and write that "
             "domain, or bind to 127.0.0.1"
         )
+
+    def remember(self, gateway: Gateway) -> None:
+        """Know what signed requests a former process applied, and let the gateway's journal know this one's."""
+        self._applied.recover(gateway.receipts.recovered, gateway.note, time.time())
+        gateway.receipts.kept_by(self._applied.receipts)
 
     def rule(self, gateway: GatewayDoor) -> RuledGateway:
         """Return the gateway's door under the rules of domains."""

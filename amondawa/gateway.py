@@ -17,6 +17,7 @@ from amondawa.ingest.admission import Admission
 from amondawa.ingest.documents import Documents
 from amondawa.ingest.entry import DeleteEntry
 from amondawa.ingest.maintenance import Maintainer, Report, Rules
+from amondawa.ingest.receipts import ReceiptBook
 from amondawa.ingest.upkeep import Upkeep
 from amondawa.ingest.writer import Writer
 from amondawa.model.points import WriteBatch
@@ -78,6 +79,9 @@ class GatewayDoor(Protocol):
     @property
     def congested(self) -> bool:
         """Whether writers without acknowledgement (telnet) should stop reading now."""
+
+    def congested_for(self, domain: str) -> bool:
+        """Whether such writers of one domain should: those who take more than their share stop first."""
 
     async def wait_until_clear(self) -> None:
         """Return when `congested` is false again."""
@@ -299,6 +303,19 @@ class Gateway:
     def congested(self) -> bool:
         """Whether writers without acknowledgement should stop reading."""
         return self._writer.congested
+
+    def congested_for(self, domain: str) -> bool:
+        """Whether such writers of one domain should stop reading."""
+        return self._writer.congested_for(domain)
+
+    @property
+    def receipts(self) -> ReceiptBook:
+        """What of receipts of signed requests outlives the process."""
+        return self._writer.receipts
+
+    async def note(self, receipt: bytes) -> None:
+        """Make a receipt durable that no write carries. Raises StorageFull, Unavailable."""
+        await self._writer.note(receipt)
 
     async def wait_until_clear(self) -> None:
         """Return when `congested` is false again."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from amondawa.auth.permissions import Right
 from amondawa.errors import Forbidden
+from amondawa.model.receipt import Receipt
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,8 @@ class Caller:
     """whether a signed request was applied before; None = not looked at yet"""
     failed: bool = False
     """whether one of its changes was not carried out"""
+    receipt: Receipt | None = field(default=None, repr=False)
+    """what makes the request known once its changes were carried out; None = it is not signed, or changed nothing yet"""
 
     def require(self, right: Right, domain: str) -> None:
         """Let only what is permitted pass.

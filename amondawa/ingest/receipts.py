@@ -56,6 +56,7 @@ class ReceiptBook:
     def kept_by(self, living: Callable[[], bytes]) -> None:
         """From now on `living` says which receipts still matter."""
         self._living = living
+        self.recovered = b""
 
     def living(self) -> bytes:
         """Return the receipts that still matter."""

@@ -151,7 +151,8 @@ class Writer:
     @property
     def congested(self) -> bool:
         """Whether writers that can wait should."""
-        return self.congested_for("")
+        pending = self.journal.pending_bytes if self.journal else 0
+        return not self._accepting or pending > PENDING_BYTES // 2 or self.memory_bytes > self._limit * 0.9
 
     def congested_for(self, domain: str) -> bool:
         """Whether writers of a domain that can wait should: sooner for one that takes more than its share."""

@@ -126,13 +126,24 @@ class HttpAccess:
                 caller = await self._admit(request)
             except AmondawaError as error:
                 return _challenged(refuse(request, error), error)
-            try:
-                with acting_for(caller):
-                    return await handler(request)
-            finally:
-                self._applied.end(caller, self._now_s())
+            return await self._carry_out(request, handler, caller, refuse)
 
         return check
+
+    async def _carry_out(
+        self, request: web.Request, handler: Handler, caller: Caller, refuse: Refuse
+    ) -> web.StreamResponse:
+        """Handle a request in its caller's name; what a signed one changed is known for good before it is answered."""
+        try:
+            with acting_for(caller):
+                response = await handler(request)
+            try:
+                await self._applied.note(caller)
+            except AmondawaError as error:
+                return refuse(request, error)
+            return response
+        finally:
+            self._applied.end(caller, self._now_s())
 
     async def _admit(self, request: web.Request) -> Caller:
         """Return the caller of a request that may come in.

@@ -5,6 +5,7 @@ It is the one wall for all protocols: whatever a handler does, it reaches the ga
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -15,10 +16,14 @@ from amondawa.errors import BadRequest, Forbidden
 from amondawa.gateway import GatewayDoor, Watcher
 from amondawa.model.points import WriteBatch
 from amondawa.model.query import Query, Selection
+from amondawa.model.receipt import accompanied_by
 from amondawa.model.result import DeleteReport, Result
 from amondawa.model.series import Series, Tags
 
 T = TypeVar("T")
+
+LOOK_S = 0.02
+"""how often it is looked whether writers may go on"""
 
 
 class GuardedGateway:
@@ -66,14 +71,18 @@ class GuardedGateway:
             await self._door.write(batch)
             return
         caller.require(Right.WRITE, self._door.domain_of(int(batch.refs[0])))
-        await self._change(caller, lambda: self._door.write(batch), None)
+        await self._change(caller, lambda: self._door.write(batch), None, writes=True)
 
-    async def _change(self, caller: Caller, change: Callable[[], Awaitable[T]], done: T) -> T:
-        """Carry a change out unless the same signed request did before; `done` is what is answered then."""
+    async def _change(self, caller: Caller, change: Callable[[], Awaitable[T]], done: T, *, writes: bool = False) -> T:
+        """Carry a change out unless the same signed request did before; `done` is what is answered then.
+
+        A request has one write at most, which carries its receipt; what else it changes is noted when it is over.
+        """
         if not await self._applied.begin(caller):
             return done
         try:
-            return await change()
+            with accompanied_by(caller.receipt if writes else None):
+                return await change()
         except BadRequest:
             raise  # what could be applied was
         except BaseException:
@@ -86,12 +95,18 @@ class GuardedGateway:
 
     @property
     def congested(self) -> bool:
+        """See GatewayDoor; for the caller's domain."""
+        caller = current_caller()
+        return self._door.congested if caller is None else self._door.congested_for(caller.domain)
+
+    def congested_for(self, domain: str) -> bool:
         """See GatewayDoor."""
-        return self._door.congested
+        return self._door.congested_for(domain)
 
     async def wait_until_clear(self) -> None:
-        """See GatewayDoor."""
-        await self._door.wait_until_clear()
+        """See GatewayDoor; for the caller's domain."""
+        while self.congested:  # noqa: ASYNC110 - it changes in several threads
+            await asyncio.sleep(LOOK_S)
 
     # queries ------------------------------------------------------------------------------------------------------
 

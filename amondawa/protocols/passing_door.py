@@ -53,6 +53,10 @@ class PassingDoor:
         """Pass on."""
         return self._door.congested
 
+    def congested_for(self, domain: str) -> bool:
+        """Pass on."""
+        return self._door.congested_for(domain)
+
     async def wait_until_clear(self) -> None:
         """Pass on."""
         await self._door.wait_until_clear()
