@@ -1,4 +1,4 @@
-"""The one retry layer: capped exponential back-off with full jitter, a budget, and a deadline for each request.
+"""The one retry layer: capped exponential back-off with full jitter, a budget, a deadline for each request, a breaker.
 
 Every request that goes through here is idempotent, so one whose fate is unknown (a timeout, a lost connection) is simply
 made again. What DynamoDB leaves unprocessed of a batch counts as throttling.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amondawa.errors import NotFound, StoreError, Unavailable
+from amondawa.store.dynamodb.breaker import AFTER_S, Breaker
 
 _THROTTLED = frozenset(
     {
@@ -46,6 +47,7 @@ class RetryPolicy:
         deadline_s: no try begins later than this after the first one, or after the last progress of a batch.
         budget: tokens that all requests of a store share. A retry takes some, a success gives some back, so that a
             service in trouble is not met with many times the usual requests.
+        away_s: when nothing was answered for this long the service counts as away, see Breaker.
     """
 
     base_s: float = 0.05
@@ -55,6 +57,7 @@ class RetryPolicy:
     throttled_cost: float = 5.0
     unknown_cost: float = 10.0
     refund: float = 1.0
+    away_s: float = AFTER_S
 
 
 class ConditionFailed(Exception):
@@ -117,6 +120,7 @@ class Retrier:
     Args:
         policy: how often and how long.
         clock, sleep, draw: time.monotonic, time.sleep and random.random, for tests to replace.
+        breaker: that of another retrier of the same service; None = one of its own.
     """
 
     def __init__(
@@ -125,7 +129,9 @@ class Retrier:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[], float] = random.random,
+        breaker: Breaker | None = None,
     ) -> None:
+        self.breaker = breaker or Breaker(policy.away_s, clock)
         self.policy = policy
         self.clock = clock
         self.sleep = sleep
@@ -138,7 +144,8 @@ class Retrier:
         """Make one request until it succeeds.
 
         Raises:
-            Unavailable: not within the deadline or the budget; a write may or may not have been carried out.
+            Unavailable: not within the deadline or the budget, or the service is away; a write may or may not have been
+                carried out.
             NotFound: no such table.
             ConditionFailed: of a conditional put.
             Refused: anything else, for good.
@@ -147,6 +154,44 @@ class Retrier:
         response = tries.send(send, **arguments)
         tries.succeeded()
         return response
+
+    def ask(
+        self, send: Callable[..., dict[str, Any]], arguments: dict[str, Any]
+    ) -> tuple[dict[str, Any], _Failure | None, Exception | None]:
+        """Make one request once, and tell the breaker; return its answer, or why it failed and may be repeated.
+
+        Raises:
+            NotFound, ConditionFailed, Refused: it may not.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        try:
+            answer = send(**arguments)
+        except ClientError as error:
+            failed_there = _is_failure_there(error)
+            self._note(_named(error) if failed_there else "")
+            return {}, _judge(error, arguments), error
+        except (BotoCoreError, ResponseParserError) as error:
+            failure = _judge_connection(error)
+            self._note(failure.cause)
+            return {}, failure, error
+        self._note("")
+        return answer, None, None
+
+    def probe(self, send: Callable[..., dict[str, Any]], **arguments: Any) -> None:
+        """Make one request past the breaker, to see whether the service answers."""
+        try:
+            self.ask(send, arguments)
+        except (NotFound, ConditionFailed, Refused):
+            return  # an answer as well
+
+    def _note(self, failure: str) -> None:
+        """Tell the breaker why a request was not answered; empty = it was."""
+        if failure:
+            self.breaker.failed(failure)
+        else:
+            self.breaker.answered()
 
     def tries(self) -> Tries:
         """Return the tries of one request, or of one batch until nothing of it is left."""
@@ -174,18 +219,15 @@ class Tries:
 
     def send(self, send: Callable[..., dict[str, Any]], **arguments: Any) -> dict[str, Any]:
         """Return a request's answer, see Retrier.call; what it leaves unprocessed is the caller's to send again."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
+        self._retrier.breaker.check()
         while True:
-            try:
-                return send(**arguments)
-            except ClientError as error:
-                failure, caught = _judge(error, arguments), error
-            except (BotoCoreError, ResponseParserError) as error:
-                failure, caught = _judge_connection(error), error
+            answer, failure, error = self._retrier.ask(send, arguments)
+            if failure is None:
+                return answer
             self.unknown |= failure.unknown
-            self._pause(failure, caught)
+            self._retrier.breaker.check()
+            self._pause(failure, error)
+            self._retrier.breaker.check()
 
     def throttled(self, *, progressed: bool) -> None:
         """Pause after an answer that left something unprocessed.
@@ -220,19 +262,37 @@ class Tries:
         retrier.sleep(pause)
 
 
+def _code_and_text(error: Any) -> tuple[str, str]:
+    details = error.response.get("Error", {})
+    return str(details.get("Code", "")), str(details.get("Message", ""))
+
+
+def _status(error: Any) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+
+
+def _is_failure_there(error: Any) -> bool:
+    """Whether a ClientError is the service's own failure, after which nobody knows what was carried out."""
+    code = _code_and_text(error)[0]
+    return code not in _THROTTLED and (code in _FAILED_THERE or _status(error) in _SLOW_STATUS)
+
+
+def _named(error: Any) -> str:
+    code, text = _code_and_text(error)
+    return f"{code or _status(error)}: {text}"
+
+
 def _judge(error: Any, arguments: dict[str, Any]) -> _Failure:
     """Return why a ClientError may be retried.
 
     Raises:
         NotFound, ConditionFailed, Refused: it may not.
     """
-    details = error.response.get("Error", {})
-    code, text = str(details.get("Code", "")), str(details.get("Message", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+    code, text = _code_and_text(error)
     if code in _THROTTLED:
         return _Failure(f"{code}: {text}")
-    if code in _FAILED_THERE or status in _SLOW_STATUS:
-        return _Failure(f"{code or status}: {text}", unknown=True)
+    if _is_failure_there(error):
+        return _Failure(_named(error), unknown=True)
     if code == "ConditionalCheckFailedException":
         raise ConditionFailed(error.response.get("Item") or {}) from error
     if code == "ResourceNotFoundException":
