@@ -18,6 +18,7 @@ from amondawa.app_http import common_application, dialect_application
 from amondawa.auth.permissions import Permissions
 from amondawa.protocols.access import OPEN_ROUTES
 from amondawa.settings import Settings
+from amondawa.store.base import BlockStore
 from amondawa.store.open import open_store
 from tests.test_app import free_ports
 
@@ -78,9 +79,10 @@ class Guarded:
 
 
 @contextlib.asynccontextmanager
-async def guarded(**changes: Any) -> AsyncIterator[Guarded]:
+async def guarded(opened: BlockStore | None = None, **changes: Any) -> AsyncIterator[Guarded]:
+    """Run a process over a store (or the one that its settings name)."""
     settings = Settings(**(free_ports() | {"store": "memory"} | changes))
-    process = Process(settings, open_store(settings))
+    process = Process(settings, opened or open_store(settings))
     async with ClientSession() as session:
         try:
             await process.bind()
