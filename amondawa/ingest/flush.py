@@ -14,6 +14,7 @@ from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest.head import Generation, member_of
+from amondawa.ingest.pacing import Pacing
 from amondawa.ingest.run import PageCache, Run, join_batches, ref_slices
 from amondawa.kernels.grouping import group_by_ref
 from amondawa.model.points import Int32s, Int64s, Points
@@ -55,6 +56,7 @@ class Flusher:
         changed: called with the (ref, base time) names of rows after each commit, so that caches forget them.
         now_ms: the wall clock.
         settle_s: rows with points that expire are looked at no sooner than this after their end, see Sweeper; 0 = at once.
+        pacing: how fast to write.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class Flusher:
         changed: Callable[[list[tuple[int, int]]], None],
         now_ms: Callable[[], int],
         settle_s: int = 0,
+        pacing: Pacing | None = None,
     ) -> None:
         self._now_ms = now_ms
+        self._pacing = pacing or Pacing()
         self._settle_s = settle_s
         self._store = store
         self._registry = registry
@@ -87,8 +91,10 @@ class Flusher:
             Cancelled: `until` (time.monotonic()) was reached; as above.
         """
         runs = generation.runs()
+        self._pacing.expect(generation.points, max((len(run.refs) for run in runs), default=0))
         for lowest, highest in ref_slices(runs, SLICE_POINTS):
-            for group in _by_count(self._rows_of(runs, lowest, highest, cache), COMMIT_ROWS):
+            for group in _by_count(self._rows_of(runs, lowest, highest, cache), self._pacing.rows_at_once(COMMIT_ROWS)):
+                self._pacing.wait()
                 if until is not None and time.monotonic() > until:
                     raise Cancelled("no time left to flush")
                 self._write(group, generation.number)
@@ -205,6 +211,8 @@ class Flusher:
         self._changed([(row.ref, row.base_s) for row in members])
         self.points_flushed += sum(len(row.points) for row in members)
         self.chunks_written += len(change.puts)
+        self._pacing.spent(change.puts)
+        self._pacing.spent(change.index)
 
 
 def merge_tail(points: Points, stored: Sequence[Item]) -> tuple[Points, list[Item]]:

@@ -22,6 +22,7 @@ from amondawa.ingest.flush import Flusher
 from amondawa.ingest.head import Generation, Head
 from amondawa.ingest.journal import PENDING_BYTES, Journal
 from amondawa.ingest.receipts import ReceiptBook
+from amondawa.ingest.pacing import Pacing
 from amondawa.ingest.recovery import Recovery, targets
 from amondawa.ingest.run import Tombstone
 from amondawa.ingest.sweep import Sweeper
@@ -33,8 +34,6 @@ MASTER = "master"
 _GENERATION = (b"journal", b"generation")
 SETTLE_S = 3_600
 """Where several gateways share a store, rows are swept this long after the last of them must have flushed."""
-CLOSED_GRACE_MS = 300_000
-"""How long after the end of a row late points are waited for before it is flushed."""
 
 log = structlog.get_logger()
 
@@ -71,7 +70,8 @@ class Writer:
         self._now_ms = now_ms
         self._eraser = Eraser(store, registry, blocks, directory, names, changed)
         settle_s = flush_age_s + SETTLE_S if store.bills_writes else 0  # an embedded store has one gateway
-        self._flusher = Flusher(store, registry, blocks, directory, names, changed, now_ms, settle_s)
+        self._pacing = Pacing(billed=store.bills_writes)
+        self._flusher = Flusher(store, registry, blocks, directory, names, changed, now_ms, settle_s, self._pacing)
         self._sweeper = Sweeper(store, registry, blocks, directory, names, self._eraser, retention, settle_s)
         self._worker = ThreadPoolExecutor(1, "flush")
         self._packer = ThreadPoolExecutor(1, "pack")
@@ -196,6 +196,8 @@ class Writer:
             asyncio.get_running_loop().run_in_executor(self._packer, self._pack, active)
         if active.memory_bytes > self._limit // 2:
             self._wanted.set()
+        if self.head.frozen and active.memory_bytes > self._limit // 4:
+            self._pacing.hurry()
 
     def _pack(self, generation: Generation) -> None:
         try:
@@ -210,6 +212,7 @@ class Writer:
         if not self._accepting or self.journal is None:
             raise Unavailable("the gateway is starting or stopping")
         loop = asyncio.get_running_loop()
+        self._pacing.hurry()
         async with self._maintenance:
             chosen = await loop.run_in_executor(
                 self._worker, lambda: list(targets(record, self._registry, self._directory))
@@ -258,7 +261,7 @@ class Writer:
             if not self._flush_is_due():
                 continue
             try:
-                await self.flush()
+                await self._flush_paced()
                 pause = 1.0
             except AmondawaError as error:
                 self.flush_failures += 1
@@ -276,7 +279,7 @@ class Writer:
             return False
         now = self._now_ms()
         width_ms = self._blocks.plan.column_height_s * 1000
-        row_closed = (now - CLOSED_GRACE_MS) // width_ms > active.opened_ms // width_ms
+        row_closed = self._pacing.row_is_over(active.opened_ms, now, width_ms)
         old = now - active.opened_ms >= self._flush_age_ms
         return row_closed or old or active.memory_bytes > self._limit // 2
 
@@ -289,6 +292,19 @@ class Writer:
         Raises:
             StorageFull, StoreError: it stays in the head and in the journal.
         """
+        self._pacing.hurry()
+        await self._flush(until)
+
+    async def _flush_paced(self) -> None:
+        """As `flush`, without a storm on the tables, unless memory runs out."""
+        if self.memory_bytes <= self._limit // 2:
+            self._pacing.begin()
+        try:
+            await self._flush(None)
+        finally:
+            self._pacing.end()
+
+    async def _flush(self, until: float | None) -> None:
         async with self._maintenance:
             if not self.head.frozen and self.head.active.points:
                 await self._freeze()
@@ -320,7 +336,12 @@ class Writer:
         log.info("flushed", points=generation.points, seconds=round(time.monotonic() - started, 3))
 
     async def sweep(self) -> int:
-        """Remove what has expired or is past its retention; return how many points went. See Sweeper.sweep."""
+        """Remove what has expired or is past its retention; return how many points went. See Sweeper.sweep.
+
+        While a paced flush goes on it is left for the next time.
+        """
+        if self._pacing.is_pacing:
+            return 0
         async with self._maintenance:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
