@@ -31,6 +31,7 @@ from amondawa.query.reader import Reader
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 from amondawa.store.blocks import Block, BlockPlan, Throughput
+from amondawa.store.lease import TimedLease
 from amondawa.store.retention import Retention
 
 T = TypeVar("T")
@@ -126,6 +127,14 @@ class GatewayDoor(Protocol):
     async def put_document(self, domain: str, collection: str, key: str, value: bytes) -> None:
         """Store a value under (domain, collection, key); durable on return."""
 
+    async def put_document_if(
+        self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None
+    ) -> bool:
+        """Store a value only when the stored one equals `expected` (None: when there is none); say whether it was.
+
+        It holds among all gateways of a store: of two that try at once one succeeds.
+        """
+
     async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
         """Return a value, or None."""
 
@@ -134,6 +143,15 @@ class GatewayDoor(Protocol):
 
     async def list_documents(self, domain: str, collection: str, prefix: str = "") -> list[tuple[str, bytes]]:
         """Return the (key, value) pairs of a collection whose key begins with `prefix`, sorted by key."""
+
+    async def take_lease(self, name: str, length_ms: int) -> bool:
+        """Take or renew a lease, so that one gateway of the store at a time does some work; say whether it is ours.
+
+        It runs out by itself. Clocks are compared, so what is done under it must be harmless when done twice.
+        """
+
+    async def release_lease(self, name: str) -> None:
+        """Let another gateway take a lease at once; nothing happens when it is not ours."""
 
     # operations ---------------------------------------------------------------------------------------------------
 
@@ -188,8 +206,8 @@ class Gateway:
             now_ms=now_ms,
             retention=retention,
         )
-        rules, holder = Rules.of_settings(settings), settings.gateway_id or socket.gethostname()
-        maintainer = Maintainer(store, self._blocks, rules, holder, self._forget)
+        rules, self._holder = Rules.of_settings(settings), settings.gateway_id or socket.gethostname()
+        maintainer = Maintainer(store, self._blocks, rules, self._holder, self._forget)
         self._upkeep = Upkeep(maintainer, self._writer.sweep, now_ms, billed=store.bills_writes)
         reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache, retention, now_ms)
         self._reader = reader
@@ -375,6 +393,12 @@ class Gateway:
         """Store a value; durable on return."""
         await self._in_io(lambda: self._documents.put(domain, collection, key, value))
 
+    async def put_document_if(
+        self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None
+    ) -> bool:
+        """Store a value only when the stored one is as expected; say whether it was."""
+        return await self._in_io(lambda: self._documents.put_if(domain, collection, key, value, expected))
+
     async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
         """Return a value, or None."""
         return await self._in_io(lambda: self._documents.get(domain, collection, key))
@@ -386,6 +410,16 @@ class Gateway:
     async def list_documents(self, domain: str, collection: str, prefix: str = "") -> list[tuple[str, bytes]]:
         """Return the (key, value) pairs of a collection, sorted by key."""
         return await self._in_io(lambda: self._documents.list_all(domain, collection, prefix))
+
+    async def take_lease(self, name: str, length_ms: int) -> bool:
+        """Take or renew a lease; say whether it is ours."""
+        lease = TimedLease(self._store, name, self._holder, length_ms)
+        return await self._in_io(lambda: lease.take(self._now_ms()))
+
+    async def release_lease(self, name: str) -> None:
+        """Let another gateway take a lease at once."""
+        lease = TimedLease(self._store, name, self._holder, 0)
+        await self._in_io(lambda: lease.release(self._now_ms()))
 
     async def _in_io(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._io, work)

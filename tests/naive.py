@@ -231,6 +231,14 @@ class NaiveGateway:
     async def put_document(self, domain: str, collection: str, key: str, value: bytes) -> None:
         self._documents[(domain, collection, key)] = value
 
+    async def put_document_if(
+        self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None
+    ) -> bool:
+        if self._documents.get((domain, collection, key)) != expected:
+            return False
+        await self.put_document(domain, collection, key, value)
+        return True
+
     async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
         return self._documents.get((domain, collection, key))
 
@@ -243,6 +251,12 @@ class NaiveGateway:
             for (d, c, key), value in self._documents.items()
             if (d, c) == (domain, collection) and key.startswith(prefix)
         )
+
+    async def take_lease(self, name: str, length_ms: int) -> bool:
+        return True
+
+    async def release_lease(self, name: str) -> None:
+        return None
 
     def running_queries(self) -> list[dict[str, object]]:
         return list(self._running.values())

@@ -41,15 +41,37 @@ class Documents:
 
     def put(self, domain: str, collection: str, key: str, value: bytes) -> None:
         """Store a value. Raises BadRequest when the key is too long."""
+        items = self._items(domain, collection, key, value)
+        with self._lock:
+            before = self._parts(domain, collection, key)
+            self._store.change({METADATA: items}, {METADATA: [(i.hash, i.range) for i in before[len(items) :]]})
+
+    def put_if(self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None) -> bool:
+        """Store a value only when the stored one equals `expected` (None: only when there is none); say whether it was.
+
+        The first part decides, for all gateways of the store: it carries the checksum of the whole.
+
+        Raises:
+            BadRequest: the key is too long.
+        """
+        first, *further = self._items(domain, collection, key, value)
+        before = [] if expected is None else self._items(domain, collection, key, expected)
+        with self._lock:
+            if not self._store.put_if(METADATA, first, before[0].value if before else None):
+                return False
+            gone = [(item.hash, item.range) for item in before[1 + len(further) :]]
+            if further or gone:
+                self._store.change({METADATA: further}, {METADATA: gone})
+        return True
+
+    def _items(self, domain: str, collection: str, key: str, value: bytes) -> list[Item]:
+        """Return a value's parts as items. Raises BadRequest when it or the key is too long."""
         pieces = [value[at : at + _PART_BYTES] for at in range(0, len(value), _PART_BYTES)] or [b""]
         if len(pieces) > _MAX_PARTS:
             raise BadRequest(f"value is larger than {_MAX_PARTS * _PART_BYTES} bytes", field="value")
         head = len(pieces).to_bytes(2, "big") + zlib.crc32(value).to_bytes(4, "big")
         hash_key = self._hash(domain, collection)
-        items = [Item(hash_key, self._range(key, n), (head if n == 0 else b"") + p) for n, p in enumerate(pieces)]
-        with self._lock:
-            before = self._parts(domain, collection, key)
-            self._store.change({METADATA: items}, {METADATA: [(i.hash, i.range) for i in before[len(items) :]]})
+        return [Item(hash_key, self._range(key, n), (head if n == 0 else b"") + p) for n, p in enumerate(pieces)]
 
     def get(self, domain: str, collection: str, key: str) -> bytes | None:
         """Return a value, or None."""

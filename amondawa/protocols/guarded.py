@@ -71,6 +71,9 @@ class GuardedGateway:
             await self._door.write(batch)
             return
         caller.require(Right.WRITE, self._door.domain_of(int(batch.refs[0])))
+        if caller.signature is None:  # nothing to remember of it
+            await self._door.write(batch)
+            return
         await self._change(caller, lambda: self._door.write(batch), None, writes=True)
 
     async def _change(self, caller: Caller, change: Callable[[], Awaitable[T]], done: T, *, writes: bool = False) -> T:
@@ -166,6 +169,16 @@ class GuardedGateway:
             return
         await self._change(caller, lambda: self._door.put_document(domain, collection, key, value), None)
 
+    async def put_document_if(
+        self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None
+    ) -> bool:
+        """See GatewayDoor; Forbidden without the right to write."""
+        caller = _require(Right.WRITE, domain)
+        if caller is None:
+            return await self._door.put_document_if(domain, collection, key, value, expected)
+        put = self._door.put_document_if
+        return await self._change(caller, lambda: put(domain, collection, key, value, expected), True)
+
     async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
         """See GatewayDoor; Forbidden outside of the caller's domain."""
         _require_domain(domain)
@@ -182,6 +195,16 @@ class GuardedGateway:
         """See GatewayDoor; Forbidden outside of the caller's domain."""
         _require_domain(domain)
         return await self._door.list_documents(domain, collection, prefix)
+
+    async def take_lease(self, name: str, length_ms: int) -> bool:
+        """See GatewayDoor; Forbidden to callers: leases are the gateways' own."""
+        _require_own()
+        return await self._door.take_lease(name, length_ms)
+
+    async def release_lease(self, name: str) -> None:
+        """See GatewayDoor; Forbidden to callers."""
+        _require_own()
+        await self._door.release_lease(name)
 
     # operations ---------------------------------------------------------------------------------------------------
 
@@ -208,6 +231,12 @@ class GuardedGateway:
     def now_ms(self) -> int:
         """See GatewayDoor."""
         return self._door.now_ms
+
+
+def _require_own() -> None:
+    """Let only the gateway's own work pass."""
+    if current_caller() is not None:
+        raise Forbidden("only the gateway itself may hold leases")
 
 
 def _require(right: Right, domain: str) -> Caller | None:

@@ -93,6 +93,12 @@ class PassingDoor:
         """Pass on."""
         await self._door.put_document(domain, collection, key, value)
 
+    async def put_document_if(
+        self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None
+    ) -> bool:
+        """Pass on."""
+        return await self._door.put_document_if(domain, collection, key, value, expected)
+
     async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
         """Pass on."""
         return await self._door.get_document(domain, collection, key)
@@ -104,6 +110,14 @@ class PassingDoor:
     async def list_documents(self, domain: str, collection: str, prefix: str = "") -> list[tuple[str, bytes]]:
         """Pass on."""
         return await self._door.list_documents(domain, collection, prefix)
+
+    async def take_lease(self, name: str, length_ms: int) -> bool:
+        """Pass on."""
+        return await self._door.take_lease(name, length_ms)
+
+    async def release_lease(self, name: str) -> None:
+        """Pass on."""
+        await self._door.release_lease(name)
 
     def running_queries(self) -> list[dict[str, object]]:
         """Pass on."""
