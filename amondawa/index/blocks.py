@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 
-from amondawa.errors import ConfigError
+from amondawa.errors import ConfigError, NotFound
 from amondawa.store.base import BlockStore, Item
 from amondawa.store.blocks import Block, BlockPlan, Throughput, overlapping, parse_master, render_master, turned_down
 
@@ -106,6 +107,14 @@ class OpenBlocks:
         with self._changing:
             return self._holding(base_time_s) or self._create(self.plan.block_of(base_time_s))
 
+    def known(self, base_time_s: int) -> Block | None:
+        """Return the block of a base time, looking for one that another gateway made; None when there is none."""
+        found = self._holding(base_time_s)
+        if found is None:
+            self.reload()
+            found = self._holding(base_time_s)
+        return found
+
     def _holding(self, base_time_s: int) -> Block | None:
         with self._lock:
             found = overlapping(self._blocks, base_time_s, base_time_s)
@@ -135,6 +144,24 @@ class OpenBlocks:
     def turn_down(self, block: Block) -> None:
         """Take the throughput of a finished block back."""
         self._set_capacity(block, turned_down(block))
+
+    def note_rollup(self, block: Block, rules: str, rolled_s: int) -> Block:
+        """List by which rules a block is rolled up, and when that began (0 = it has not ended yet); return the block.
+
+        Raises:
+            NotFound: the block was dropped meanwhile.
+        """
+        key = (_BLOCKS, block.name.encode())
+        while True:  # until nobody else changed the entry meanwhile
+            listed = self._store.get(MASTER, [key])[0]
+            if listed is None:
+                raise NotFound(f"block {block.name} was dropped")
+            after = replace(parse_master(listed.value), rollup=rules, rolled_s=rolled_s)
+            if self._store.put_if(MASTER, Item(*key, render_master(after)), listed.value):
+                break
+        with self._lock:
+            self._blocks = [after if one.name == block.name else one for one in self._blocks]
+        return after
 
     def _set_capacity(self, before: Block, after: Block) -> None:
         """Change a block's tables, then its entry; when another gateway changed that meanwhile, what it wrote stands."""

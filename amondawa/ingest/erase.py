@@ -10,11 +10,14 @@ from amondawa.index.blocks import OpenBlocks
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NO_REFS, NameTable, RowDirectory
+from amondawa.ingest.erase_rolled import CutRollup, RolledCut, between, cut_rolled, untouched
 from amondawa.ingest.head import member_of
+from amondawa.ingest.late import late_items
 from amondawa.model.points import Int32s, Points
 from amondawa.store import keys, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
+from amondawa.store.rollup_items import is_rolled_up, mergeable
 
 BATCH_ROWS = 512
 Cut = Callable[[Points], tuple[Points, int]]
@@ -55,23 +58,28 @@ class Eraser:
         def cut(points: Points) -> tuple[Points, int]:
             return _cut(points, start_ms, end_ms)
 
+        cut_rollup = between(start_ms, end_ms)
         for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
-            removed = self.cut(metric, block, base_s, member_of(refs, present), cut)
+            removed = self.cut(metric, block, base_s, member_of(refs, present), cut, cut_rollup)
             count += sum(removed.values())
             touched.update(ref for ref, points in removed.items() if points)
         return count, touched
 
-    def cut(self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut) -> dict[int, int]:
+    def cut(
+        self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut, cut_rollup: CutRollup = untouched
+    ) -> dict[int, int]:
         """Cut the rows of some series (refs ascending) at one base time; return how many points each lost.
 
         A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
         """
         removed: dict[int, int] = {}
         for at in range(0, len(refs), BATCH_ROWS):
-            removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut)
+            removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, cut_rollup)
         return removed
 
-    def _cut_rows(self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut) -> dict[int, int]:
+    def _cut_rows(
+        self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut, cut_rollup: CutRollup
+    ) -> dict[int, int]:
         """Rewrite some rows of one base time; return how many points each lost."""
         owners = {
             keys.row_key(metric.metric_key, base_s, self._registry.tags_key_of(ref)): ref for ref in refs.tolist()
@@ -83,6 +91,13 @@ class Eraser:
         deletes: list[Key] = []
         for row_key, ref in owners.items():
             items = stored.get(row_key, [])
+            if any(map(is_rolled_up, items)):
+                done = self._cut_rolled(block, base_s, ref, items, cut, cut_rollup)
+                removed[ref] = done.lost
+                emptied += [ref] if done.is_empty else []
+                puts += done.puts
+                deletes += done.deletes
+                continue
             kept, lost = cut(rows.read_row(items) if items else Points.empty())
             removed[ref] = lost
             if not len(kept):
@@ -95,6 +110,19 @@ class Eraser:
                 deletes += [(item.hash, item.range) for item in items if item.range not in ranges]
         self._commit(metric, block, base_s, refs, np.array(sorted(emptied), np.int32), puts, deletes)
         return removed
+
+    def _cut_rolled(
+        self, block: Block, base_s: int, ref: int, items: Sequence[Item], cut: Cut, cut_rollup: CutRollup
+    ) -> RolledCut:
+        """Work out the cut of a row with rolled-up data, and remove at once what would be wrong or not count after it."""
+        series_key = self._registry.key_of(ref)
+        done = cut_rolled(items, cut, cut_rollup, base_s=base_s, series_key=series_key)
+        if done.before:
+            self._store.delete(block.datapoints_table, done.before)
+            generation = max(map(rows.generation_of, mergeable(items)), default=0)
+            late = late_items(block, items[0].hash, base_s, series_key, generation)
+            self._store.put(block.index_table, late if not done.is_empty else [])
+        return done
 
     def _commit(
         self,

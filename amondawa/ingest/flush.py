@@ -13,6 +13,7 @@ from amondawa.index.blocks import OpenBlocks
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
+from amondawa.ingest.late import late_items, outdated_copies
 from amondawa.ingest.head import Generation, member_of
 from amondawa.ingest.pacing import Pacing
 from amondawa.ingest.run import PageCache, Run, join_batches, ref_slices
@@ -21,6 +22,7 @@ from amondawa.model.points import Int32s, Int64s, Points
 from amondawa.store import codec, keys, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
+from amondawa.store.rollup_items import mergeable
 
 SLICE_POINTS = 524_288
 COMMIT_ROWS = 2_048
@@ -182,12 +184,15 @@ class Flusher:
                 known_keys.append(row_key)
         stored = self._store.query_many(change.block.datapoints_table, known_keys) if known_keys else {}
         for row, row_key in zip(members, row_keys, strict=True):
-            merged, replaced = merge_tail(row.points, stored.get(row_key, ()))
-            items = rows.chunk_items(row_key, row.base_s, merged, generation, self._registry.key_of(row.ref))
+            present, series_key = stored.get(row_key, ()), self._registry.key_of(row.ref)
+            merged, replaced = merge_tail(row.points, mergeable(present))
+            items = rows.chunk_items(row_key, row.base_s, merged, generation, series_key)
             change.puts += items
             change.index += self._expiry_items(row_key, row, merged)
             written = {item.range for item in items}
             change.deletes += [(item.hash, item.range) for item in replaced if item.range not in written]
+            change.index += late_items(change.block, row_key, row.base_s, series_key, generation)
+            change.deletes += outdated_copies(change.block, row_key, None if self._store.bills_writes else present)
 
     def _expiry_items(self, row_key: bytes, row: RowPoints, points: Points) -> list[Item]:
         """Return the entry that has a row looked at once the last of these points has expired; none when they never do."""

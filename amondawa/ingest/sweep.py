@@ -17,6 +17,7 @@ from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest.erase import Cut, Eraser
+from amondawa.ingest.erase_rolled import CutRollup, untouched, whole
 from amondawa.model.points import Points
 from amondawa.store import keys
 from amondawa.store.base import BlockStore, Item
@@ -110,9 +111,18 @@ class Sweeper:
             self._cut(block, metric, base_s, refs, _expired_at(now_ms))
         self._store.delete(block.index_table, [(entry.hash, entry.range) for entry in done])
 
-    def _cut(self, block: Block, metric: MetricSeries, base_s: int, refs: set[int], cut: Cut) -> None:
+    def _cut(
+        self,
+        block: Block,
+        metric: MetricSeries,
+        base_s: int,
+        refs: set[int],
+        cut: Cut,
+        cut_rollup: CutRollup = untouched,
+    ) -> None:
         ascending = np.array(sorted(refs), np.int32)
-        self.points_swept += sum(self._eraser.cut(metric, block, base_s, ascending, cut).values())
+        removed = self._eraser.cut(metric, block, base_s, ascending, cut, cut_rollup=cut_rollup)
+        self.points_swept += sum(removed.values())
 
     # retention --------------------------------------------------------------------------------------------------------
 
@@ -129,7 +139,7 @@ class Sweeper:
         last_base_s = oldest_s - self._blocks.plan.column_height_s
         for own, base_s, refs in self._directory.rows(metric, block.start_s, min(block.end_s - 1, last_base_s)):
             if own.name == block.name and self._is_settled(base_s, now_ms):
-                self._cut(own, metric, base_s, set(refs.tolist()), _everything)
+                self._cut(own, metric, base_s, set(refs.tolist()), _everything, whole)
 
 
 def _everything(points: Points) -> tuple[Points, int]:

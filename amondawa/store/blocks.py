@@ -30,6 +30,8 @@ class Block:
         turned_down: whether its throughput was taken back after its time.
         capacity: throughput of its table of points, as it was last set.
         index_capacity: the same of its index.
+        rollup: the rules of roll-up that it is being, or was, rolled up by, see RollupRules; '' = none.
+        rolled_s: the clock when its last roll-up began, once that has ended; 0 = none has.
     """
 
     start_s: int
@@ -38,6 +40,8 @@ class Block:
     turned_down: bool = False
     capacity: Capacity = Capacity()
     index_capacity: Capacity = Capacity()
+    rollup: str = ""
+    rolled_s: int = 0
 
     @property
     def datapoints_table(self) -> str:
@@ -195,6 +199,8 @@ def render_master(block: Block) -> bytes:
     """Return a block's item in the master table: JSON with sorted keys."""
     item = {"version": _MASTER_VERSION, **asdict(block)}
     item["tables"] = [block.datapoints_table, block.index_table]
+    if not block.rollup:  # as releases without roll-up write it
+        del item["rollup"], item["rolled_s"]
     return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -211,6 +217,8 @@ def parse_master(value: bytes) -> Block:
             bool(item["turned_down"]),
             Capacity(**item["capacity"]),
             Capacity(**item.get("index_capacity", {})),
+            str(item.get("rollup", "")),
+            int(item.get("rolled_s", 0)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt(f"master item does not parse: {value[:80]!r}") from error

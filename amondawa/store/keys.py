@@ -321,6 +321,20 @@ def parse_expiry_value(value: bytes) -> tuple[int, bytes]:
     return _unpack_time(value)[0] - _TIME_BIAS, value[8:]
 
 
+def late_keys() -> list[bytes]:
+    """Return the hash keys of a block's list of rows that changed since they were rolled up."""
+    return [_LIST_MARK + b"late" + bytes((shard,)) for shard in range(EXPIRY_SHARDS)]
+
+
+def late_entry(row_key: bytes, generation: int) -> tuple[bytes, bytes]:
+    """Return (hash key, range key) of the entry of a row; its value is as `expiry_value` makes it.
+
+    Each generation has an entry of its own, so that one that is being removed takes no younger one with it.
+    """
+    digest = sha256(row_key).digest()
+    return _LIST_MARK + b"late" + bytes((digest[0] % EXPIRY_SHARDS,)), digest[:16] + struct.pack(">Q", generation)
+
+
 def after_prefix(prefix: bytes) -> bytes:
     """Return the first key after all keys that begin with `prefix`, as the end of a range query over them.
 
