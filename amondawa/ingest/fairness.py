@@ -6,9 +6,7 @@ its batches, and a batch larger than a turn is paid off over several. One domain
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,33 +14,6 @@ T = TypeVar("T")
 
 TURN_POINTS = 8_192
 """points of one domain in one turn"""
-SHARED_S = 2.0
-"""domains count as at work at the same time when they ask within so long of each other"""
-
-
-class Company:
-    """Whether more than one domain has been at work lately. Constant time and room.
-
-    Args:
-        clock: seconds, ascending.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._latest = ""
-        self._switched_s = float("-inf")
-
-    def enter(self, domain: str) -> None:
-        """Note that a domain is at work."""
-        if domain != self._latest:
-            if self._latest:
-                self._switched_s = self._clock()
-            self._latest = domain
-
-    @property
-    def shared(self) -> bool:
-        """Whether two domains were at work within SHARED_S."""
-        return self._clock() - self._switched_s < SHARED_S
 
 
 @dataclass(slots=True)
@@ -52,7 +23,6 @@ class _Line(Generic[T]):
     Attributes:
         waiting: (operation, its points; None = it goes alone).
         credit: points that the domain may still have in this turn; below 0 it owes.
-        points: all that are queued.
     """
 
     waiting: deque[tuple[T, int | None]] = field(default_factory=deque)
@@ -74,11 +44,6 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def domains(self) -> int:
-        """How many domains have something queued."""
-        return len(self._lines)
 
     def put(self, domain: str, operation: T, points: int | None) -> None:
         """Queue an operation of a domain; `points` None: it must be taken alone."""

@@ -12,10 +12,11 @@ import numpy as np
 from amondawa.errors import AmondawaError, StoreError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
-from amondawa.ingest.fairness import Company, FairQueue, Shares
+from amondawa.ingest.fairness import FairQueue, Shares
 from amondawa.ingest.receipts import with_receipts
 from amondawa.ingest.run import join_batches
 from amondawa.ingest.stamps import StampClock
+from amondawa.model.company import Company
 from amondawa.model.points import Int32s, Points, WriteBatch
 from amondawa.model.receipt import Receipt, take_receipt
 from amondawa.store import keys
