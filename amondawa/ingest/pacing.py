@@ -1,8 +1,8 @@
 """Pacing: rows end for all series and in all gateways at one moment, and their flush must be no storm on the tables.
 
-Where writes are billed, and so limited by partition, the flush after the end of a row begins at a moment of this gateway's own
-and is spread: a bounded number of write units a second, rising while DynamoDB may still have to split what is new. Nothing
-waits for it: the points are durable in the journal and answer from memory. Whoever does need the flush to end (a delete, a
+Where writes are billed, and so limited by partition, the flush after the end of a row begins at a moment of this gateway's
+own and is spread: a bounded number of write units a second, rising while DynamoDB may still have to split what is new.
+Nothing waits for it: the points are durable in the journal and answer from memory. Whoever does need the flush to end (a delete, a
 full memory, the stop of the gateway) has it hurry.
 """
 
@@ -115,11 +115,15 @@ class Pacing:
                 ahead = self._spent - self._earned()
             if ahead <= 0:
                 return
-            self.pause(min(ahead / (self._rate * RAMP_FROM), _LONGEST_PAUSE_S))
+            risen = min(1.0, RAMP_FROM + (1 - RAMP_FROM) * self._passed_s() / RAMP_S)
+            self.pause(min(ahead / (self._rate * risen), _LONGEST_PAUSE_S))
+
+    def _passed_s(self) -> float:
+        return self.clock() - (self._began_s or 0.0)
 
     def _earned(self) -> float:
         """Return the units that may have been written by now: the rate, which rises in a line, over the time so far."""
-        passed_s = self.clock() - (self._began_s or 0.0)
+        passed_s = self._passed_s()
         rising_s = min(passed_s, RAMP_S)
         share = RAMP_FROM * passed_s + (1 - RAMP_FROM) * (rising_s * rising_s / (2 * RAMP_S) + passed_s - rising_s)
         return self._rate * share
