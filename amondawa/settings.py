@@ -75,6 +75,18 @@ class Settings:
     flush_age_s: int = 3_600
     text_limit_bytes: int = 256 * 1024
 
+    # while DynamoDB is away
+    ack: str = "spooled"
+    """spooled: writes are acknowledged from the spool on this machine's disk while the store is away; stored: refused then"""
+    spool_limit: int = 4 * 1024 * 1024 * 1024
+    """bytes that the spool may occupy"""
+    spool_drain: int = 2 * 1024 * 1024
+    """bytes of the spool that are stored in a second once DynamoDB is back"""
+    spool_after_s: float = 2.0
+    """how long a write is tried, and how long nothing must have been answered, before DynamoDB counts as away"""
+    spool_head_bytes: int = 512 * 1024 * 1024
+    """memory for points not yet in chunks while there are any in the spool"""
+
     # reads
     cache_datapoints_bytes: int = 96 * 1024 * 1024
     cache_datapoints_rows: int = 1_000_000
@@ -127,6 +139,7 @@ _SHORT_VARIABLES = {
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "store": ("sqlite", "dynamodb", "memory"),
     "log": ("auto", "json", "console"),
+    "ack": ("spooled", "stored"),
     "tp_warm_by": ("parameter", "switch"),
 }
 STORE_DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -162,6 +175,10 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "write_delay_ms": (0, 10_000),
     "head_limit_bytes": (_MIB, 2**50),
     "flush_age_s": (1, 86_400 * 365),
+    "spool_limit": (_MIB, 2**50),
+    "spool_drain": (1_024, 2**40),
+    "spool_after_s": (0.1, 3_600.0),
+    "spool_head_bytes": (_MIB, 2**50),
     "text_limit_bytes": (1, 256 * 1024),  # a text must fit an item of the store
     "cache_datapoints_bytes": (0, 2**50),
     "cache_datapoints_rows": (0, 2**40),

@@ -79,6 +79,11 @@ class BlockStore(ABC):
         """The journals of other gateways, while the store is open and there may be any."""
         return None
 
+    @property
+    def outage(self) -> str:
+        """Why the service behind the store is known to be away, so that requests fail at once; empty = it is not."""
+        return ""
+
     @abstractmethod
     def open(self) -> None:
         """Make the store ready; create what it stands on. Raises ConfigError when it cannot (unwritable directory …)."""

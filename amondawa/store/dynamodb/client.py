@@ -11,8 +11,9 @@ Client = Any
 """botocore's DynamoDB client, or anything with its methods"""
 ClientMaker = Callable[[], Client]
 
-CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 1.0
+READ_TIMEOUT_S = 3.0
+"""DynamoDB answers in milliseconds: whoever waits longer waits for a dead connection"""
 
 
 def client_maker(region: str, endpoint: str, connections: int) -> ClientMaker:

@@ -95,6 +95,8 @@ class Lease:
         self._value = b""
         self._valid_until = 0.0
         self._stop = threading.Event()
+        self._due = threading.Event()
+        self._lost = False
         self._thread: threading.Thread | None = None
 
     # taking -----------------------------------------------------------------------------------------------------------
@@ -126,6 +128,7 @@ class Lease:
 
     def _begin(self) -> None:
         self._stop.clear()
+        self._due.clear()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
@@ -153,12 +156,22 @@ class Lease:
 
     def check(self) -> None:
         """Raise Unavailable when the lease may be another's by now, so that nothing is acknowledged any more."""
+        if self._lost:
+            raise Unavailable(
+                f"the lease on journal shard {self._shard!r} could not be renewed: another process took it; "
+                "this gateway must be started again",
+                retry_after_s=30,
+            )
         if self._clock() >= self._valid_until:
             raise Unavailable(f"the lease on journal shard {self._shard!r} could not be renewed", retry_after_s=5)
 
     def _keep(self) -> None:
         """Renew until told to stop, or until another process has taken the lease (own thread)."""
-        while not self._stop.wait(self._length_s / RENEWALS):
+        while True:
+            self._due.wait(self._length_s / RENEWALS)
+            self._due.clear()
+            if self._stop.is_set():
+                return
             try:
                 if not self._renew():
                     return
@@ -173,13 +186,18 @@ class Lease:
         if json.loads(stored or FREE).get("token") == self._owner["token"]:
             self._value = stored or FREE
             return self._take(self._value)
-        self._valid_until = 0.0
+        self._valid_until, self._lost = 0.0, True
         log.error("another process took the lease", shard=self._shard, holder=_shown(stored))
         return False
+
+    def hasten(self) -> None:
+        """Renew now, because the service is back after a while in which nothing could be renewed."""
+        self._due.set()
 
     def release(self) -> None:
         """Stop renewing and let the next process take the lease at once."""
         self._stop.set()
+        self._due.set()
         if self._thread is None:
             return
         self._thread.join()

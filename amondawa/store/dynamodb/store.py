@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from amondawa.errors import ConfigError, NotFound, StoreError, Unavailable
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore, Capacity, Consumed, Item, Key
+from amondawa.store.dynamodb.breaker import Prober
 from amondawa.store.dynamodb.capacity import Meter, TableUse
 from amondawa.store.dynamodb.client import Client, ClientMaker, client_maker
+from amondawa.store.dynamodb.items import key_attributes
 from amondawa.store.dynamodb.journal import ShardJournal
-from amondawa.store.dynamodb.lease import LEASE_S, Lease
+from amondawa.store.dynamodb.lease import LEASE_S, LEASES, Lease
 from amondawa.store.dynamodb.reader import Bounds, Reader
 from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
 from amondawa.store.dynamodb.shards import DynamoShards
@@ -43,6 +45,7 @@ class Options:
         lease_s: how long another process waits for a shard whose gateway is not seen to have ended.
         tables_only: open beside a gateway, without a journal shard.
         warm_by: how tables that must be warm are made so, see Warmth.
+        append_s: how long an entry of the journal is tried; None = as everything else.
     """
 
     readers: int = 16
@@ -53,6 +56,7 @@ class Options:
     lease_s: float = LEASE_S
     tables_only: bool = False
     warm_by: str = BY_PARAMETER
+    append_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class _Parts:
     lease: Lease
     shards: DynamoShards
     pools: tuple[ThreadPoolExecutor, ...]
+    prober: Prober
 
 
 class DynamoStore(BlockStore):
@@ -112,7 +117,9 @@ class DynamoStore(BlockStore):
         connections = settings.mt_readers + settings.mt_writers + _CALLERS
         keep_s = max(JOURNAL_KEEP_S, 2 * settings.flush_age_s, 2 * settings.store_column_height_s)
         options = Options(settings.mt_readers, settings.mt_writers, journal_keep_s=keep_s, tables_only=tables_only)
-        options = replace(options, warm_by=settings.tp_warm_by)
+        append_s = None if settings.ack == "stored" else settings.spool_after_s
+        retry = replace(options.retry, away_s=settings.spool_after_s)
+        options = replace(options, warm_by=settings.tp_warm_by, append_s=append_s, retry=retry)
         maker = client_maker(settings.region, settings.dynamodb_endpoint, connections)
         return cls(maker, settings.table_space, settings.gateway_id or socket.gethostname(), options)
 
@@ -153,15 +160,36 @@ class DynamoStore(BlockStore):
         name = tables.full(JOURNAL)
         clock = self._retrier.clock
 
+        appending = Writer(client, self._appending(), self._meter, writers)
+
         def journal_of(shard: str) -> ShardJournal:
-            return ShardJournal(name, shard, reader, writer, options.journal_keep_s)
+            return ShardJournal(name, shard, reader, appending, options.journal_keep_s)
 
         def adopting(shard: str) -> Lease:
             return Lease(name, shard, reader, writer, clock, options.lease_s, adopting=True)
 
         lease = Lease(name, self._shard, reader, writer, clock, options.lease_s)
         shards = DynamoShards(name, self._shard, reader, journal_of, adopting, clock, options.lease_s)
-        return _Parts(client, tables, reader, writer, journal_of(self._shard), lease, shards, (readers, writers))
+        pools = (readers, writers)
+        prober = Prober(self._retrier.breaker, lambda: self._probe(client, name), lease.hasten)
+        return _Parts(client, tables, reader, writer, journal_of(self._shard), lease, shards, pools, prober)
+
+    def _appending(self) -> Retrier:
+        """Return what makes the requests of the journal: as patient as its writers, with a budget of its own."""
+        own, policy = self._retrier, self._options.retry
+        if self._options.append_s is not None:
+            policy = replace(policy, deadline_s=self._options.append_s)
+        return Retrier(policy, own.clock, own.sleep, own.draw, own.breaker)
+
+    def _probe(self, client: Client, name: str) -> None:
+        """Read one small item, whatever the breaker says."""
+        keys = {"Keys": [key_attributes((LEASES, self._shard.encode()))], "ConsistentRead": True}
+        self._retrier.probe(client.batch_get_item, RequestItems={name: keys}, ReturnConsumedCapacity="TOTAL")
+
+    @property
+    def outage(self) -> str:
+        """See BlockStore."""
+        return self._retrier.breaker.reason
 
     @property
     def shared(self) -> SharedJournals | None:
@@ -175,6 +203,7 @@ class DynamoStore(BlockStore):
         if parts is not None:
             parts.shards.close()
             parts.lease.release()
+            parts.prober.stop()
             for pool in parts.pools:
                 pool.shutdown(wait=True)
             parts.client.close()
