@@ -27,12 +27,13 @@ from aiohttp import web
 
 from amondawa.allocator import settle_allocator
 from amondawa.app_access import Access
-from amondawa.app_http import common_application, dialect_application, starting_application
+from amondawa.app_http import common_application, dialect_application, quick_lane, starting_application
 from amondawa.errors import ConfigError
 from amondawa.gateway import Gateway
 from amondawa.kernels.lines import LOADING_THREAD
 from amondawa.listeners.http import HttpPort, make_runner
 from amondawa.listeners.port_switch import serve_switched
+from amondawa.listeners.quick_http import QuickLane
 from amondawa.listeners.telnet import LineServer, serve_lines
 from amondawa.listeners.tls import tls_context
 from amondawa.protocols.base import LineSession, Scope
@@ -110,7 +111,8 @@ class Process:
         self.metrics.watch(gateway.statistics)
         self.metrics.watch_domains(ruled.usage)
         for name, port in self._http.items():
-            await self._show(port, self._application(name, scope))
+            lane = quick_lane(name, scope, self.metrics, self.access.http)
+            await self._show(port, self._application(name, scope), lane)
         self._scope.set_result(scope)
         self.readiness.serving(gateway.statistics)
 
@@ -144,8 +146,8 @@ class Process:
             return common_application(scope, self.readiness, self.metrics, self.access.http)
         return dialect_application(name, scope, self.metrics, self.access.http)
 
-    async def _show(self, port: HttpPort, app: web.Application) -> None:
-        await port.show(await make_runner(app, self.settings.http_idle_s))
+    async def _show(self, port: HttpPort, app: web.Application, lane: QuickLane | None = None) -> None:
+        await port.show(await make_runner(app, self.settings.http_idle_s, lane))
 
     async def _bind(self, field: str, listen: Callable[[str, int], Coroutine[Any, Any, None]]) -> None:
         address, port = self.settings.bind, getattr(self.settings, field)

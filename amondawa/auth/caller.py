@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 
 from amondawa.auth.permissions import Right
@@ -72,6 +72,13 @@ def acting_for(caller: Caller | None) -> Iterator[None]:
         yield
     finally:
         _CALLER.reset(token)
+
+
+def context_of(caller: Caller) -> Context:
+    """Return a context in which work is a caller's; one that runs for long, or waits, is run in a copy of it."""
+    context = copy_context()
+    context.run(_CALLER.set, caller)
+    return context
 
 
 def acting_as_gateway() -> contextlib.AbstractContextManager[None]:

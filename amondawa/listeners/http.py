@@ -10,6 +10,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from amondawa.listeners.quick_http import QuickLane
+
 LINE_BYTES = 4 * 1024 * 1024
 """longest request line: GET queries carry whole JSON documents and lists of series"""
 HEADER_BYTES = 256 * 1024
@@ -24,11 +26,17 @@ LEAST_CONNECTIONS = 100
 
 
 class PortRunner(web.AppRunner):
-    """A runner that knows which of its connections have come to a first request."""
+    """A runner that knows which of its connections have come to a first request.
 
-    def __init__(self, app: web.Application, **options: Any) -> None:
+    Attributes:
+        heard: those connections.
+        lane: the short way in front of the application, if there is one.
+    """
+
+    def __init__(self, app: web.Application, lane: QuickLane | None = None, **options: Any) -> None:
         super().__init__(app, **options)
         self.heard: set[asyncio.BaseProtocol] = set()
+        self.lane = lane
 
     @property
     def connections(self) -> list[web.RequestHandler]:
@@ -36,7 +44,7 @@ class PortRunner(web.AppRunner):
         return [] if self.server is None else self.server.connections
 
 
-async def make_runner(app: web.Application, idle_s: float) -> PortRunner:
+async def make_runner(app: web.Application, idle_s: float, lane: QuickLane | None = None) -> PortRunner:
     """Make an application ready to serve connections; its start-up hooks run here.
 
     Bodies are left packed and unread (`protocols.http` reads them within limits). A handler is not cancelled when its
@@ -45,6 +53,7 @@ async def make_runner(app: web.Application, idle_s: float) -> PortRunner:
     Args:
         app: the application.
         idle_s: a kept connection without a request is closed after this.
+        lane: the short way in front of it.
     """
 
     @web.middleware
@@ -55,6 +64,7 @@ async def make_runner(app: web.Application, idle_s: float) -> PortRunner:
     app.middlewares.insert(0, note)
     runner = PortRunner(
         app,
+        lane,
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=idle_s,
@@ -107,10 +117,14 @@ class HttpPort:
 
     def connect(self) -> asyncio.BaseProtocol:
         """Return the protocol that serves one new connection."""
-        server = None if self._runner is None else self._runner.server
-        if server is None or len(server.connections) >= self._most:
+        runner = self._runner
+        server = None if runner is None else runner.server
+        if runner is None or server is None:
             return _Refusal()
-        return server()
+        lane = runner.lane
+        if len(server.connections) + (0 if lane is None else len(lane.open)) >= self._most:
+            return _Refusal()
+        return server() if lane is None else lane.connection(server)
 
     async def show(self, runner: PortRunner | None) -> None:
         """Serve new connections by another application; end the former one's connections."""
@@ -121,7 +135,8 @@ class HttpPort:
         if runner is not None:
             self._close_silent(runner)
         if former is not None:
-            await former.cleanup()
+            lane = former.lane
+            await asyncio.gather(former.cleanup(), *(() if lane is None else (lane.shut_down(KEPT_SHUTDOWN_S),)))
 
     def _close_silent(self, runner: PortRunner) -> None:
         """Close the connections that had no whole head the last time either; look again later."""

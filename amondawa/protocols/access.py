@@ -171,7 +171,7 @@ class HttpAccess:
 
     async def _identify(self, request: web.Request) -> Identity:
         if not self._keyring.protected:
-            return self._stranger(request)
+            return self._stranger(request.remote or "")
         given = request.headers.getall("Authorization", [])
         if len(given) > 1:
             raise Unauthorized("the request has more than one Authorization header")
@@ -190,11 +190,31 @@ class HttpAccess:
             "this gateway needs an access key: sign the request, or send it as Basic or Bearer KEY:SECRET"
         )
 
-    def _stranger(self, request: web.Request) -> Identity:
+    @property
+    def version(self) -> int:
+        """Changes whenever a key did."""
+        return self._keyring.version
+
+    def plain_caller(self, remote: str) -> Caller | None:
+        """Return who requests without any header about access are, coming from an address and naming no domain.
+
+        None = such requests may not come in, or not do everything: the middleware decides about each of them.
+        """
+        if self._keyring.protected:
+            return None
+        try:
+            identity = self._stranger(remote)
+            domain = check_domain(identity.permissions.only_domain or self._settings.default_domain)
+        except AmondawaError:
+            return None
+        rights = identity.permissions.of(domain)
+        return Caller(domain, rights, operator=identity.operator) if rights == Right.BOTH else None
+
+    def _stranger(self, remote: str) -> Identity:
         """Return what clients may do while there are no keys."""
         if self._anonymous is not None:
             return Identity(Permissions({self._anonymous: Right.BOTH}), operator=True)
-        if self._all_are_local or is_loopback(request.remote or ""):
+        if self._all_are_local or is_loopback(remote):
             return Identity(Permissions({self._settings.default_domain: Right.BOTH}), operator=True)
         raise Unauthorized("this gateway has no access keys yet, and clients of other machines need one")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as TypingProtocol
 
 if TYPE_CHECKING:
@@ -19,6 +20,29 @@ class Scope:
 
     gateway: GatewayDoor
     settings: Settings
+
+
+QuickAnswer = tuple[bytes, bytes]
+"""status line and headers of an answer, without Server, Content-Length, Date and an end of line; its body"""
+QuickBegin = Callable[[bytes, bool], Coroutine[Any, Any, QuickAnswer] | None]
+"""Begins to answer a plain request in its caller's context, given its body and whether the client takes gzip.
+
+None = it is not as plain as it looked, and nothing was done: the route answers it. An error that the work raises makes the
+route do the request again.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class QuickWay:
+    """The short way of a path for requests whose headers say nothing special (`listeners.quick_http`).
+
+    Attributes:
+        begin: see QuickBegin.
+        reads: whether it changes nothing, and may be dropped when its client goes away.
+    """
+
+    begin: QuickBegin
+    reads: bool = False
 
 
 class HttpProtocol(TypingProtocol):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from amondawa.errors import AmondawaError
-from amondawa.protocols.base import Scope
+from amondawa.protocols.base import QuickWay, Scope
 from amondawa.protocols.kairosdb.routes_answers import Resource, error_answer
 from amondawa.protocols.kairosdb.routes_documents import MetadataRoutes
 from amondawa.protocols.kairosdb.routes_points import PointRoutes
+from amondawa.protocols.kairosdb.routes_quick import QuickPoints
 from amondawa.protocols.kairosdb.routes_rollups import RollupRoutes
 from amondawa.protocols.kairosdb.routes_system import SystemRoutes
 
@@ -33,6 +34,11 @@ def application(scope: Scope) -> web.Application:
     add_routes(app, scope, DOMAIN_PREFIX)
     app.router.add_route("*", "/{path:.*}", _not_found)
     return app
+
+
+def quick_ways(scope: Scope) -> dict[bytes, QuickWay]:
+    """Return the paths with a short way, by method and path."""
+    return QuickPoints(scope).ways()
 
 
 def refusal(request: web.Request, error: AmondawaError) -> web.Response:

@@ -38,7 +38,7 @@ from amondawa.protocols.kairosdb.write_columns import QuickWrites
 from amondawa.protocols.kairosdb.writes import RefCache, batch_of
 
 
-class _KnownSeries:
+class KnownSeries:
     """What is remembered of a gateway's series, for the short way of a body and for the others."""
 
     def __init__(self, gateway: GatewayDoor) -> None:
@@ -46,7 +46,7 @@ class _KnownSeries:
         self.quick = QuickWrites(gateway.resolve)
 
 
-_KNOWN: WeakValueDictionary[int, _KnownSeries] = WeakValueDictionary()
+_KNOWN: WeakValueDictionary[int, KnownSeries] = WeakValueDictionary()
 """One memory a gateway (by its id, which the memory keeps from being used again), however many applications use it."""
 _THREAD_BYTES = 128 * 1024
 """Bodies from here on are parsed in a worker thread."""
@@ -57,7 +57,7 @@ class PointRoutes:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._known = _known_series(scope.gateway)
+        self._known = known_series(scope.gateway)
 
     def resources(self) -> Mapping[str, Resource]:
         """Return the paths and what answers them."""
@@ -176,10 +176,11 @@ class PointRoutes:
         return await _unpack(await read_body(request, limit), limit)
 
 
-def _known_series(gateway: GatewayDoor) -> _KnownSeries:
+def known_series(gateway: GatewayDoor) -> KnownSeries:
+    """Return what is remembered of a gateway's series."""
     known = _KNOWN.get(id(gateway))
     if known is None:
-        known = _KNOWN[id(gateway)] = _KnownSeries(gateway)
+        known = _KNOWN[id(gateway)] = KnownSeries(gateway)
     return known
 
 

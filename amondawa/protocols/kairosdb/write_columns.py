@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from amondawa.kernels.json_kairosdb import INEXACT, METRIC_LOADER, PLACE_BITS, MetricTable, ScannedMetrics, metric_table
@@ -42,13 +43,27 @@ class QuickWrites:
         self._table: MetricTable | None = None
         loader.start()
 
+    def batch_at_once(self, domain: str, body: bytes, now_ms: int) -> WriteBatch | None:
+        """Return what `batch` does, without a break: for small bodies."""
+        table = self._loaded()
+        scanned = None if table is None else table.scan_metrics(body, domain.encode())
+        if table is None or scanned is None:
+            return None
+        try:
+            kinds, bits = (scanned.kinds, scanned.bits) if scanned.exact else _exact_numbers(scanned, body)
+            if not scanned.complete:
+                rows = np.flatnonzero(scanned.refs < 0)
+                self._resolve_rows(scanned, rows, domain, body)
+                table.learn(scanned, rows)
+        except _Unusual:
+            return None
+        return _batch(scanned, kinds, bits, now_ms)
+
     async def batch(self, domain: str, body: bytes, now_ms: int) -> WriteBatch | None:
         """Return the points of a body; None when the other ways must read it. A time to live counts from `now_ms`."""
-        if self._table is None:
-            self._table = metric_table(self._loader)
-            if self._table is None:
-                return None
-        table, domain_bytes = self._table, domain.encode()
+        table, domain_bytes = self._loaded(), domain.encode()
+        if table is None:
+            return None
         if len(body) < _THREAD_BYTES:
             scanned = table.scan_metrics(body, domain_bytes)
         else:
@@ -61,9 +76,12 @@ class QuickWrites:
                 await self._complete(table, scanned, domain, body)
         except _Unusual:
             return None
-        counts = scanned.series[:, 4]
-        refs = scanned.refs if len(counts) == len(bits) and counts.all() else np.repeat(scanned.refs, counts)
-        return WriteBatch(refs, scanned.times_ms, kinds, bits, (), _expiries(scanned, now_ms))
+        return _batch(scanned, kinds, bits, now_ms)
+
+    def _loaded(self) -> MetricTable | None:
+        if self._table is None:
+            self._table = metric_table(self._loader)
+        return self._table
 
     async def _complete(self, table: MetricTable, scanned: ScannedMetrics, domain: str, body: bytes) -> None:
         """Make unknown series known; lets others run in between when they are many.
@@ -72,13 +90,26 @@ class QuickWrites:
             _Unusual: a series whose name or tags are not right; those before it are resolved but not remembered.
         """
         rows = np.flatnonzero(scanned.refs < 0)
+        for at in range(0, len(rows), _SERIES_AT_ONCE):
+            if at:
+                await asyncio.sleep(0)
+            self._resolve_rows(scanned, rows[at : at + _SERIES_AT_ONCE], domain, body)
+        table.learn(scanned, rows)
+
+    def _resolve_rows(self, scanned: ScannedMetrics, rows: npt.NDArray[np.intp], domain: str, body: bytes) -> None:
+        """Fill in the refs of some series. Raises _Unusual."""
         places = scanned.series[rows, :4].tolist()
-        for at, (row, place) in enumerate(zip(rows.tolist(), places, strict=True), 1):
+        for row, place in zip(rows.tolist(), places, strict=True):
             metric, tags = _names(body[place[0] : place[1]], body[place[2] : place[3]])
             scanned.refs[row] = self._resolve(domain, metric, tags)
-            if at % _SERIES_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        table.learn(scanned, rows)
+
+
+def _batch(scanned: ScannedMetrics, kinds: UInt8s, bits: Int64s, now_ms: int) -> WriteBatch:
+    """Return the batch of a body whose series are all known."""
+    counts = scanned.series[:, 4]
+    one_each = len(counts) == len(bits) and (len(counts) == 1 or bool(counts.all()))
+    refs = scanned.refs if one_each else np.repeat(scanned.refs, counts)
+    return WriteBatch(refs, scanned.times_ms, kinds, bits, (), _expiries(scanned, now_ms))
 
 
 def _names(raw_metric: bytes, raw_tags: bytes) -> tuple[str, Tags]:

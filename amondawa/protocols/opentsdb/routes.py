@@ -12,12 +12,13 @@ import structlog
 from aiohttp import web
 
 from amondawa.errors import AmondawaError
-from amondawa.protocols.base import Scope
+from amondawa.protocols.base import QuickWay, Scope
 from amondawa.protocols.http import domain_of, gunzip, read_body
 from amondawa.protocols.opentsdb import cors, pages
 from amondawa.protocols.opentsdb.calls import JSON_TYPE, Answer, Call, Handler, Params
 from amondawa.protocols.opentsdb.endpoints import handlers
 from amondawa.protocols.opentsdb.errors import TsdbError, endpoint_not_found, error_body, reason_phrase, translate
+from amondawa.protocols.opentsdb.put import Putter
 from amondawa.protocols.opentsdb.query_routes import add_query_routes
 
 _log = structlog.get_logger(__name__)
@@ -44,6 +45,11 @@ def application(scope: Scope) -> web.Application:
     add_routes(app, scope, "/domains/{domain}")
     app.router.add_route("*", "/{path:.*}", guard_of(scope)(_not_found))
     return app
+
+
+def quick_ways(scope: Scope) -> dict[bytes, QuickWay]:
+    """Return the paths with a short way, by method and path."""
+    return {b"POST /api/put": QuickWay(Putter(scope).begin)}
 
 
 def path_pattern(route: str) -> str:

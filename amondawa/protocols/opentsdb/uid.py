@@ -358,6 +358,9 @@ class _Registry:
         self._loaded: dict[str, Uids] = {}
         self._loading = asyncio.Lock()
 
+    def loaded(self, domain: str) -> Uids | None:
+        return self._loaded.get(domain)
+
     async def of(self, domain: str) -> Uids:
         known = self._loaded.get(domain)
         if known is not None:
@@ -371,6 +374,12 @@ class _Registry:
 
 
 _REGISTRIES: WeakKeyDictionary[GatewayDoor, _Registry] = WeakKeyDictionary()
+
+
+def loaded_uids(scope: Scope, domain: str) -> Uids | None:
+    """Return what `uids_of` does when it was read from the store already, else None."""
+    registry = _REGISTRIES.get(scope.gateway)
+    return None if registry is None else registry.loaded(domain)
 
 
 async def uids_of(scope: Scope, domain: str) -> Uids:
