@@ -2,8 +2,8 @@
 
 Where writes are billed, and so limited by partition, the flush after the end of a row begins at a moment of this gateway's
 own and is spread: a bounded number of write units a second, rising while DynamoDB may still have to split what is new.
-Nothing waits for it: the points are durable in the journal and answer from memory. Whoever does need the flush to end (a delete, a
-full memory, the stop of the gateway) has it hurry.
+Nothing waits for it: the points are durable in the journal and answer from memory. Whoever does need the flush to end (a
+delete, a full memory, the stop of the gateway) has it hurry.
 """
 
 from __future__ import annotations
