@@ -15,8 +15,10 @@ from amondawa.errors import ConfigError
 from amondawa.gateway import Gateway, GatewayDoor
 from amondawa.protocols.access import HttpAccess, anonymous_domain, is_loopback
 from amondawa.protocols.guarded import GuardedGateway
+from amondawa.protocols.lanes import Lanes
 from amondawa.protocols.line_access import LineAccess
 from amondawa.protocols.ruled import RuledGateway
+from amondawa.protocols.turns import Turns
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 
@@ -38,8 +40,9 @@ class Access:
         self.domains = DomainTable(store, self.table)
         self.keyring = Keyring(self.table, self.domains)
         self._applied = AppliedSignatures()
-        self.http = HttpAccess(settings, self.keyring, self._applied)
-        self.lines = LineAccess(settings, self.keyring)
+        turns = Turns()
+        self.http = HttpAccess(settings, self.keyring, self._applied, turns)
+        self.lines = LineAccess(settings, self.keyring, turns)
 
     async def load(self) -> None:
         """Read the keys and see that nobody is let in by accident.
@@ -64,7 +67,7 @@ class Access:
 
     def rule(self, gateway: GatewayDoor) -> RuledGateway:
         """Return the gateway's door under the rules of domains."""
-        return RuledGateway(gateway, self.keyring, max(1, self._settings.query_threads // 2))
+        return RuledGateway(gateway, self.keyring, Lanes(self._settings.query_threads))
 
     def guard(self, gateway: GatewayDoor) -> GuardedGateway:
         """Return the gateway's door as protocols get it."""

@@ -26,6 +26,7 @@ from amondawa.auth.replay import AppliedSignatures
 from amondawa.auth.signing import ALGORITHM, Claim, Request, is_right, read_claim
 from amondawa.errors import AmondawaError, BadRequest, Forbidden, Unauthorized
 from amondawa.protocols.http import DOMAIN_HEADER, read_body
+from amondawa.protocols.turns import REQUEST_BYTES, Turns
 from amondawa.settings import Settings
 
 Refuse = Callable[[web.Request, AmondawaError], web.StreamResponse]
@@ -98,6 +99,7 @@ class HttpAccess:
         settings: region, default domain, what is allowed without keys.
         keyring: the access keys.
         applied: signed writes that are not to be applied again.
+        turns: of the event loop; domains share it.
         now_s: the clock that signatures are judged by.
     """
 
@@ -106,11 +108,13 @@ class HttpAccess:
         settings: Settings,
         keyring: Keyring,
         applied: AppliedSignatures,
+        turns: Turns,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._keyring = keyring
         self._applied = applied
+        self._turns = turns
         self._now_s = now_s
         self._anonymous = anonymous_domain(settings)
         self._all_are_local = is_loopback(settings.bind)
@@ -135,6 +139,8 @@ class HttpAccess:
     ) -> web.StreamResponse:
         """Handle a request in its caller's name; what a signed one changed is known for good before it is answered."""
         try:
+            if caller.key:
+                await self._turns.take(caller.domain, REQUEST_BYTES + (request.content_length or 0))
             with acting_for(caller):
                 response = await handler(request)
             try:

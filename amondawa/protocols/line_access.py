@@ -11,6 +11,7 @@ from amondawa.auth.permissions import ANY_DOMAIN, Right, check_domain
 from amondawa.errors import BadRequest
 from amondawa.protocols.access import anonymous_domain, is_loopback
 from amondawa.protocols.base import LineSession, Scope
+from amondawa.protocols.turns import Turns
 from amondawa.settings import Settings
 
 ACCEPTED = b"AUTH_SUCCESS\n"
@@ -55,11 +56,13 @@ class LineAccess:
     Args:
         settings: default domain, what is allowed without keys.
         keyring: the access keys.
+        turns: of the event loop; domains share it.
     """
 
-    def __init__(self, settings: Settings, keyring: Keyring) -> None:
+    def __init__(self, settings: Settings, keyring: Keyring, turns: Turns) -> None:
         self._settings = settings
         self._keyring = keyring
+        self.turns = turns
 
     def admit_stranger(self) -> _Admission | None:
         """Admit a connection without a key; None = it needs one."""
@@ -154,6 +157,8 @@ class GuardedSession:
     async def _pass_on(self, data: bytes) -> bytes:
         assert self._admission is not None  # both callers looked
         caller = self._admission.caller
+        if caller.key:
+            await self._access.turns.take(caller.domain, len(data))
         with acting_for(caller):
             if self._session is None:
                 self._session = self._make(self._scope_of(caller.domain))

@@ -24,6 +24,7 @@ from amondawa.model.points import Int32s, WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
 from amondawa.model.result import DeleteReport, Result
 from amondawa.model.series import Series, Tags
+from amondawa.protocols.lanes import Lanes
 from amondawa.protocols.passing_door import PassingDoor
 
 T = TypeVar("T")
@@ -44,14 +45,13 @@ class RuledGateway(PassingDoor):
     Args:
         door: does the work.
         keyring: knows the rules.
-        lanes: queries of one domain that run at once, so that one domain leaves room for the others.
+        lanes: give the worker threads to domains.
     """
 
-    def __init__(self, door: GatewayDoor, keyring: Keyring, lanes: int) -> None:
+    def __init__(self, door: GatewayDoor, keyring: Keyring, lanes: Lanes) -> None:
         super().__init__(door)
         self._keyring = keyring
-        self._lanes_wide = lanes
-        self._lanes: dict[str, asyncio.Semaphore] = {}
+        self._lanes = lanes
         self._usage: dict[str, Usage] = {}
         self._stored_refs: dict[TagHasher, Int32s] = {}
 
@@ -127,7 +127,7 @@ class RuledGateway(PassingDoor):
     # queries and deletes ------------------------------------------------------------------------------------------
 
     async def query(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], label: str = "") -> T:
-        """See GatewayDoor; each domain has lanes of its own."""
+        """See GatewayDoor; domains take turns at the worker threads."""
         domain = queries[0].selection.domain if queries else ""
         counters = self.usage_of(domain).counters
         counters.queries += 1
@@ -141,7 +141,7 @@ class RuledGateway(PassingDoor):
     def _lane(self, domain: str) -> contextlib.AbstractAsyncContextManager[None]:
         if not self._keyring.protected:
             return contextlib.nullcontext()
-        return self._lanes.setdefault(domain, asyncio.Semaphore(self._lanes_wide))
+        return self._lanes.lane(domain)
 
     def _ruled(self, query: Query) -> Query:
         start_ms = max(query.start_ms, self._oldest_ms(query.selection.domain))
@@ -156,9 +156,25 @@ class RuledGateway(PassingDoor):
         return selection if hasher is None else hasher.selection(selection)
 
     async def find_series(self, selection: Selection, start_ms: int, end_ms: int) -> list[Series]:
-        """See GatewayDoor."""
-        oldest_ms = self._oldest_ms(selection.domain)
-        return await self._door.find_series(self._stored(selection), max(start_ms, oldest_ms), end_ms)
+        """See GatewayDoor; a worker thread's work, as queries are."""
+        start_ms = max(start_ms, self._oldest_ms(selection.domain))
+        async with self._lane(selection.domain):
+            return await self._door.find_series(self._stored(selection), start_ms, end_ms)
+
+    async def metric_names(self, domain: str, prefix: str = "") -> list[str]:
+        """See GatewayDoor; a worker thread's work, as queries are."""
+        async with self._lane(domain):
+            return await self._door.metric_names(domain, prefix)
+
+    async def tag_names(self, domain: str) -> list[str]:
+        """See GatewayDoor; a worker thread's work, as queries are."""
+        async with self._lane(domain):
+            return await self._door.tag_names(domain)
+
+    async def tag_values(self, domain: str, tag_name: str | None = None) -> list[str]:
+        """See GatewayDoor; a worker thread's work, as queries are."""
+        async with self._lane(domain):
+            return await self._door.tag_values(domain, tag_name)
 
     async def delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
         """See GatewayDoor."""

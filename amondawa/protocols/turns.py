@@ -1,0 +1,81 @@
+"""Turns of the event loop: how much of each one domain may have while another is at work, too.
+
+Reading lines and bodies happens on the event loop, which everybody shares. A domain alone is never held up. In company
+each may begin so much work in one turn of the loop, and what it begins beyond that is paid off over the next turns;
+between two turns the loop looks at every connection, so that nobody waits for more than a turn of each other domain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from amondawa.model.company import Company
+
+TURN_BYTES = 64 * 1024
+"""what a domain may begin in one turn: the put lines of one slice, some 0.4 ms"""
+REQUEST_BYTES = 32 * 1024
+"""what an HTTP request takes beside its body, in bytes of put lines that take as long"""
+MOST_BYTES = 16 * TURN_BYTES
+"""what a single piece of work is counted at: larger bodies are read in a worker thread"""
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one domain may begin in this turn (below 0 = it owes), and what waits."""
+
+    credit: int = TURN_BYTES
+    waiting: deque[tuple[asyncio.Future[None], int]] = field(default_factory=deque)
+
+
+class Turns:
+    """Gives out the turns. Used on one event loop only.
+
+    Args:
+        clock: seconds, ascending.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._company = Company(clock)
+        self._accounts: dict[str, _Account] = {}
+        self._scheduled = False
+
+    async def take(self, domain: str, size_bytes: int) -> None:
+        """Return when a domain may begin work of a size."""
+        self._company.enter(domain)
+        if not self._company.shared and not self._accounts:
+            return
+        account = self._accounts.get(domain)
+        if account is None:
+            account = self._accounts[domain] = _Account()
+        size_bytes = min(size_bytes, MOST_BYTES)
+        self._schedule()
+        if account.credit > 0 and not account.waiting:
+            account.credit -= size_bytes
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        account.waiting.append((future, size_bytes))
+        await future
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        """Begin a turn of the loop."""
+        self._scheduled = False
+        for domain, account in list(self._accounts.items()):
+            account.credit = min(TURN_BYTES, account.credit + TURN_BYTES)
+            while account.waiting and account.credit > 0:
+                future, size_bytes = account.waiting.popleft()
+                if not future.done():  # whose client has gone
+                    future.set_result(None)
+                    account.credit -= size_bytes
+            if account.credit == TURN_BYTES and not account.waiting:
+                del self._accounts[domain]
+        if self._accounts:
+            self._schedule()
