@@ -110,6 +110,7 @@ class Process:
         await self._tasks.enter_async_context(ruled.kept_up())
         self.metrics.watch(gateway.statistics)
         self.metrics.watch_domains(ruled.usage)
+        self.metrics.watch_units(self._units_by_domain)
         for name, port in self._http.items():
             lane = quick_lane(name, scope, self.metrics, self.access.http)
             await self._show(port, self._application(name, scope), lane)
@@ -133,6 +134,10 @@ class Process:
             await self._gateway.stop(max(0.5, deadline - time.monotonic() - 1.0))
         else:
             self._store.close()
+
+    def _units_by_domain(self) -> dict[str, tuple[float, float]]:
+        used = self._store.consumed_by_domain()
+        return {domain: (units.read_units, units.write_units) for domain, units in used.items()}
 
     def _http_listener(self, name: str) -> Callable[[str, int], Coroutine[Any, Any, None]]:
         http = self._http_port(name)

@@ -32,6 +32,7 @@ from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 from amondawa.store.blocks import Block, BlockPlan, Throughput
 from amondawa.store.lease import TimedLease
+from amondawa.store.payer import GATEWAY, at_cost_of
 from amondawa.store.retention import Retention
 
 T = TypeVar("T")
@@ -348,24 +349,26 @@ class Gateway:
 
     async def find_series(self, selection: Selection, start_ms: int, end_ms: int) -> list[Series]:
         """Return the series that match and have rows in the range, from the index alone."""
-        return await self._in_pool(lambda: self._name_reader.find_series(selection, start_ms, end_ms))
+        find = self._name_reader.find_series
+        return await self._in_pool(selection.domain, lambda: find(selection, start_ms, end_ms))
 
     async def metric_names(self, domain: str, prefix: str = "") -> list[str]:
         """Return the names of metrics that have data, sorted."""
-        names = await self._in_pool(lambda: self._name_reader.metric_names(domain))
+        names = await self._in_pool(domain, lambda: self._name_reader.metric_names(domain))
         return [name for name in names if name.startswith(prefix)]
 
     async def tag_names(self, domain: str) -> list[str]:
         """Return all tag names in use, sorted."""
-        return sorted({name for name, _ in await self._in_pool(lambda: self._name_reader.pairs(domain))})
+        return sorted({name for name, _ in await self._in_pool(domain, lambda: self._name_reader.pairs(domain))})
 
     async def tag_values(self, domain: str, tag_name: str | None = None) -> list[str]:
         """Return all tag values in use (of one tag name), sorted."""
-        pairs = await self._in_pool(lambda: self._name_reader.pairs(domain))
+        pairs = await self._in_pool(domain, lambda: self._name_reader.pairs(domain))
         return sorted({value for name, value in pairs if tag_name in (None, name)})
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor.pool, work)
+    async def _in_pool(self, domain: str, work: Callable[[], T]) -> T:
+        """Do what a domain asked for in a query thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor.pool, at_cost_of, domain, work)
 
     # deletes ------------------------------------------------------------------------------------------------------
 
@@ -374,7 +377,8 @@ class Gateway:
         return await asyncio.shield(self._delete(selection, start_ms, end_ms))
 
     async def _delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
-        refs = await self._in_pool(lambda: self._reader.series_in(selection, start_ms, end_ms))
+        series_in = self._reader.series_in
+        refs = await self._in_pool(selection.domain, lambda: series_in(selection, start_ms, end_ms))
         if not len(refs):
             return DeleteReport(0, 0)
         keys = [self._registry.key_of(ref) for ref in refs.tolist()]
@@ -391,25 +395,25 @@ class Gateway:
 
     async def put_document(self, domain: str, collection: str, key: str, value: bytes) -> None:
         """Store a value; durable on return."""
-        await self._in_io(lambda: self._documents.put(domain, collection, key, value))
+        await self._in_io(lambda: self._documents.put(domain, collection, key, value), domain)
 
     async def put_document_if(
         self, domain: str, collection: str, key: str, value: bytes, expected: bytes | None
     ) -> bool:
         """Store a value only when the stored one is as expected; say whether it was."""
-        return await self._in_io(lambda: self._documents.put_if(domain, collection, key, value, expected))
+        return await self._in_io(lambda: self._documents.put_if(domain, collection, key, value, expected), domain)
 
     async def get_document(self, domain: str, collection: str, key: str) -> bytes | None:
         """Return a value, or None."""
-        return await self._in_io(lambda: self._documents.get(domain, collection, key))
+        return await self._in_io(lambda: self._documents.get(domain, collection, key), domain)
 
     async def delete_document(self, domain: str, collection: str, key: str) -> bool:
         """Remove a value; say whether there was one."""
-        return await self._in_io(lambda: self._documents.delete(domain, collection, key))
+        return await self._in_io(lambda: self._documents.delete(domain, collection, key), domain)
 
     async def list_documents(self, domain: str, collection: str, prefix: str = "") -> list[tuple[str, bytes]]:
         """Return the (key, value) pairs of a collection, sorted by key."""
-        return await self._in_io(lambda: self._documents.list_all(domain, collection, prefix))
+        return await self._in_io(lambda: self._documents.list_all(domain, collection, prefix), domain)
 
     async def take_lease(self, name: str, length_ms: int) -> bool:
         """Take or renew a lease; say whether it is ours."""
@@ -421,8 +425,9 @@ class Gateway:
         lease = TimedLease(self._store, name, self._holder, 0)
         await self._in_io(lambda: lease.release(self._now_ms()))
 
-    async def _in_io(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._io, work)
+    async def _in_io(self, work: Callable[[], T], domain: str = GATEWAY) -> T:
+        """Do what a domain asked for, or the gateway needs itself, in a thread for documents."""
+        return await asyncio.get_running_loop().run_in_executor(self._io, at_cost_of, domain, work)
 
     # operations ---------------------------------------------------------------------------------------------------
 

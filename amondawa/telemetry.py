@@ -82,6 +82,10 @@ class Metrics:
         """Show counters by domain from now on."""
         self._registry.register(_DomainCollector(usage))
 
+    def watch_units(self, units: Callable[[], Mapping[str, tuple[float, float]]]) -> None:
+        """Show the read and write units of a billed store by domain ("" = the gateway's own) from now on."""
+        self._registry.register(_UnitsCollector(units))
+
     def count(self, protocol: str, kind: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request; `kind` is read or write."""
         key = (protocol, kind, method, status)
@@ -153,6 +157,23 @@ class _DomainCollector(Collector):
                     families[name] = CounterMetricFamily(f"amondawa_domain_{name}", text, labels=["domain"])
                 families[name].add_metric([domain], value)
         yield from families.values()
+
+
+class _UnitsCollector(Collector):
+    """Turns units by domain into counters with the domain as their label; none where a store bills none."""
+
+    def __init__(self, units: Callable[[], Mapping[str, tuple[float, float]]]) -> None:
+        self._units = units
+
+    def collect(self) -> Iterator[Metric]:
+        used = sorted(self._units().items())
+        for at, kind in enumerate(("read", "write")):
+            text = f"{kind} units that the store billed since the start, by domain (none: the gateway itself)"
+            family = CounterMetricFamily(f"amondawa_store_{kind}_units", text, labels=["domain"])
+            for domain, units in used:
+                family.add_metric([domain], units[at])
+            if used:
+                yield family
 
 
 def configure_logs(form: str) -> None:

@@ -17,6 +17,7 @@ from amondawa.model.points import Int32s, Points
 from amondawa.store import keys, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
+from amondawa.store.payer import paid_by
 from amondawa.store.rollup_items import is_rolled_up, mergeable
 
 BATCH_ROWS = 512
@@ -73,8 +74,9 @@ class Eraser:
         A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
         """
         removed: dict[int, int] = {}
-        for at in range(0, len(refs), BATCH_ROWS):
-            removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, cut_rollup)
+        with paid_by({metric.domain: 1.0}):
+            for at in range(0, len(refs), BATCH_ROWS):
+                removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, cut_rollup)
         return removed
 
     def _cut_rows(

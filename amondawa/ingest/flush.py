@@ -22,6 +22,7 @@ from amondawa.model.points import Int32s, Int64s, Points
 from amondawa.store import codec, keys, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
+from amondawa.store.payer import paid_by
 from amondawa.store.rollup_items import mergeable
 
 SLICE_POINTS = 524_288
@@ -139,10 +140,18 @@ class Flusher:
                 continue
             by_block.setdefault(blocks[row.base_s], []).append(row)
         for block, members in by_block.items():
-            change = _Change(block)
-            self._add_index(change, members)
-            self._add_chunks(change, members, generation)
-            self._commit(change, members)
+            with paid_by(self._points_by_domain(members)):
+                change = _Change(block)
+                self._add_index(change, members)
+                self._add_chunks(change, members, generation)
+                self._commit(change, members)
+
+    def _points_by_domain(self, members: Sequence[RowPoints]) -> dict[str, int]:
+        points: dict[str, int] = {}
+        for row in members:
+            domain = self._registry.metric_of(row.ref).domain
+            points[domain] = points.get(domain, 0) + len(row.points)
+        return points
 
     def _is_gone(self, row: RowPoints, block: Block, now_ms: int) -> bool:
         """Say whether all points of a row have expired; not so when it may be stored already, for they hide what is older."""

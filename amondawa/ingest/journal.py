@@ -21,6 +21,7 @@ from amondawa.model.points import Int32s, Points, WriteBatch
 from amondawa.model.receipt import Receipt, take_receipt
 from amondawa.store import keys
 from amondawa.store.base import BlockStore
+from amondawa.store.payer import paid_by
 
 GROUP_POINTS = 131_072
 """A commit takes at most about this many points, so that an acknowledgement never waits long for others."""
@@ -195,7 +196,9 @@ class Journal:
             new_keys = [self._registry.key_of(ref) for ref in new_refs.tolist()]
             stamp = self._clock.next() if self._clock is not None else 0
             receipts = b"".join([one.receipt.data for one in writes if one.receipt is not None])
-            self._append(with_receipts(entry.encode_points(batch, new_refs, new_keys, stamp), receipts))
+            payload = with_receipts(entry.encode_points(batch, new_refs, new_keys, stamp), receipts)
+            with paid_by(_points_by_domain(writes)):
+                self._append(payload)
             self._named[new_refs] = True
             if stamp:
                 batch = replace(batch, stamps=entry.same_stamp(stamp, len(batch)))
@@ -242,6 +245,13 @@ class Journal:
                 self.pending.add(one.domain, -one.size_bytes)
             if not one.done.done():
                 one.done.set_exception(error)
+
+
+def _points_by_domain(writes: Sequence[_Write]) -> dict[str, int]:
+    points: dict[str, int] = {}
+    for one in writes:
+        points[one.domain] = points.get(one.domain, 0) + len(one.batch)
+    return points
 
 
 def _domain_of(record: entry.DeleteEntry) -> str:

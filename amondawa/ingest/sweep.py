@@ -22,6 +22,7 @@ from amondawa.model.points import Points
 from amondawa.store import keys
 from amondawa.store.base import BlockStore, Item
 from amondawa.store.blocks import Block
+from amondawa.store.payer import paid_by
 from amondawa.store.retention import Retention
 
 log = structlog.get_logger()
@@ -133,7 +134,8 @@ class Sweeper:
                 if self._retention.by_rule_ms(name):
                     self._check()
                     oldest_s = self._retention.oldest_ms(name, now_ms) // keys.SECOND_MS
-                    self._sweep_metric(block, self._registry.metric_or_new(domain, name), oldest_s, now_ms)
+                    with paid_by({domain: 1.0}):
+                        self._sweep_metric(block, self._registry.metric_or_new(domain, name), oldest_s, now_ms)
 
     def _sweep_metric(self, block: Block, metric: MetricSeries, oldest_s: int, now_ms: int) -> None:
         last_base_s = oldest_s - self._blocks.plan.column_height_s

@@ -14,6 +14,7 @@ from amondawa.model.query import Query
 from amondawa.model.result import Frame, Result
 from amondawa.query.budget import Budget, RunningQueries
 from amondawa.query.reader import Reader
+from amondawa.store.payer import paid_by
 
 T = TypeVar("T")
 
@@ -80,7 +81,8 @@ class Executor:
     def _run(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], budget: Budget) -> T:
         now_ms = self._now_ms()
         self.queries += len(queries)
-        results = [self._answer(query, budget, now_ms) for query in queries]
+        with paid_by({budget.domain: 1.0}):
+            results = [self._answer(query, budget, now_ms) for query in queries]
         self.points_read += budget.points
         return finish(results)
 

@@ -175,6 +175,10 @@ class BlockStore(ABC):
     def consumed(self) -> Consumed:
         """Return the units used since open."""
 
+    def consumed_by_domain(self) -> Mapping[str, Consumed]:
+        """Return the same by the domain that pays (see `payer`), "" = the gateway itself; empty where none is billed."""
+        return {}
+
     # journal ----------------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amondawa.store.base import Capacity, Consumed
+from amondawa.store.payer import GATEWAY, payers
 
 
 @dataclass(slots=True)
@@ -21,12 +22,17 @@ class TableUse:
     """requests"""
 
 
+MOST_PAYERS = 10_000
+"""domains with units of their own; those of further ones count as the gateway's"""
+
+
 class Meter:
-    """Adds up ReturnConsumedCapacity, a table at a time; safe in any thread."""
+    """Adds up ReturnConsumedCapacity, a table and a payer at a time; safe in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tables: dict[str, TableUse] = {}
+        self._domains: dict[str, TableUse] = {}
 
     def read(self, table: str, response: dict[str, Any]) -> None:
         """Note the answer to a read of a table (its full name)."""
@@ -35,6 +41,8 @@ class Meter:
             use = self._tables.setdefault(table, TableUse())
             use.read_units += units
             use.reads += 1
+            for domain, share in payers().items():
+                self._domain(domain).read_units += share * units
 
     def wrote(self, table: str, response: dict[str, Any]) -> None:
         """Note the answer to a write to a table (its full name)."""
@@ -43,6 +51,12 @@ class Meter:
             use = self._tables.setdefault(table, TableUse())
             use.write_units += units
             use.writes += 1
+            for domain, share in payers().items():
+                self._domain(domain).write_units += share * units
+
+    def _domain(self, domain: str) -> TableUse:
+        known = domain in self._domains or len(self._domains) < MOST_PAYERS
+        return self._domains.setdefault(domain if known else GATEWAY, TableUse())
 
     def by_table(self) -> dict[str, TableUse]:
         """Return what was used, by full table name."""
@@ -51,6 +65,11 @@ class Meter:
                 name: TableUse(use.read_units, use.write_units, use.reads, use.writes)
                 for name, use in self._tables.items()
             }
+
+    def by_domain(self) -> dict[str, Consumed]:
+        """Return what was used for each domain; GATEWAY for none."""
+        with self._lock:
+            return {name: Consumed(use.read_units, use.write_units) for name, use in self._domains.items()}
 
     def total(self) -> Consumed:
         """Return the units used of all tables."""

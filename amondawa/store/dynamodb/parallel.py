@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -14,10 +15,11 @@ def in_parallel(pool: ThreadPoolExecutor, work: Callable[[A], R], arguments: Seq
     """Return work(argument) of each argument, in order; a single one runs in the caller's thread.
 
     Work must not itself wait for the pool. After an error what has not begun is left undone.
+    Work sees the caller's context variables (who pays).
     """
     if len(arguments) <= 1:
         return [work(argument) for argument in arguments]
-    futures = [pool.submit(work, argument) for argument in arguments]
+    futures = [pool.submit(copy_context().run, work, argument) for argument in arguments]
     try:
         return [future.result() for future in futures]
     except BaseException:

@@ -325,6 +325,10 @@ class DynamoStore(BlockStore):
         """See BlockStore; as DynamoDB states it in its answers."""
         return self._meter.total()
 
+    def consumed_by_domain(self) -> Mapping[str, Consumed]:
+        """See BlockStore."""
+        return self._meter.by_domain()
+
     def consumed_by_table(self) -> dict[str, TableUse]:
         """Return what was used since open, by table name."""
         prefix = self._space + "_"
