@@ -21,6 +21,7 @@ from amondawa.protocols.kairosdb.grouping import GROUPINGS
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure, long_of
 from amondawa.protocols.kairosdb.lenient import Element, JsonSyntaxError, Number, read_document
 from amondawa.protocols.kairosdb.problems import Place, RequestRefused, load, problem
+from amondawa.protocols.kairosdb.shapes import Shapes
 
 PACKAGE = {"aggregators": "aggregator", "group_by": "groupby"}
 
@@ -116,6 +117,10 @@ class MetricSchema(Schema):
 _QUERY = QuerySchema()
 _METRIC = MetricSchema()
 _PIECES: dict[tuple[str, str], Schema] = {}
+_TIMES: Shapes[dict[str, Any]] = Shapes()
+_METRICS: Shapes[MetricRequest] = Shapes()
+_ABSOLUTE = ("start_absolute", "end_absolute")
+"""times that differ from one question of a shape to the next; a plain integer needs no reading"""
 
 
 def read_json(body: bytes) -> Any:
@@ -148,7 +153,7 @@ def parse_query(document: Any, now_ms: int, prefix: str = "") -> QueryRequest:
     """
     if not isinstance(document, dict):
         raise InternalFailure(f"Not a JSON Object: {_shown(document)}")
-    query = load(_QUERY, {key: one for key, one in document.items() if one is not None}, "", "query")
+    query = _read_times(document)
     _check_plugins(document.get("plugins"), "")
     metrics = document.get("metrics")
     if "metrics" not in document:
@@ -159,6 +164,14 @@ def parse_query(document: Any, now_ms: int, prefix: str = "") -> QueryRequest:
     start_ms, end_ms = _range(query, now_ms)
     found = [_parse_metric(one, f"{place}.metric[{at}]", start_ms, end_ms) for at, one in enumerate(metrics)]
     return QueryRequest(start_ms or 0, end_ms, query["time_zone"] or UTC_ZONE, tuple(found))
+
+
+def _read_times(document: dict[str, Any]) -> dict[str, Any]:
+    """Read the fields of a query itself, which must not be changed."""
+    shape = {key: one for key, one in document.items() if one is not None and key != "metrics"}
+    plain = {key: shape.pop(key) for key in _ABSOLUTE if type(shape.get(key)) is int and 0 <= shape[key] <= MAX_TIME_MS}
+    read = _TIMES.of(shape, lambda raw: load(_QUERY, raw, "", "query"))
+    return {**read, **plain} if plain else read
 
 
 def _range(query: dict[str, Any], now_ms: int) -> tuple[int | None, int]:
@@ -173,6 +186,12 @@ def _range(query: dict[str, Any], now_ms: int) -> tuple[int | None, int]:
 
 
 def _parse_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> MetricRequest:
+    if start_ms is None or end_ms < start_ms:  # which is told after what else may be wrong
+        return _read_metric(raw, place, start_ms, end_ms)
+    return _METRICS.of(raw, lambda one: _read_metric(one, place, start_ms, end_ms))
+
+
+def _read_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> MetricRequest:
     if not isinstance(raw, dict):
         raise RequestRefused(f"java.lang.IllegalStateException: Not a JSON Object: {_shown(raw)}")
     limit = _limit(raw.get("limit", 0))
@@ -249,7 +268,9 @@ def _parse_piece(raw: Any, key: str, registry: Registry[Any], place: str) -> Pie
     kind = registry.find(text_of(name))
     if kind is None:
         raise RequestRefused(f"{place}.{text_of(name)} invalid {key} name")
-    schema = _PIECES.setdefault((key, text_of(name)), kind())
+    schema = _PIECES.get((key, text_of(name)))
+    if schema is None:
+        schema = _PIECES.setdefault((key, text_of(name)), kind())
     properties = {one: value for one, value in raw.items() if one != "name"}
     for one in properties:
         if one not in schema.fields:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 import structlog
@@ -98,7 +98,19 @@ async def guarded(handler: Handler, request: web.Request) -> web.Response:
         return error_answer(error, request)
 
 
-def error_answer(error: Exception, request: web.Request) -> web.Response:
+class Asked(Protocol):
+    """What of a request is told when it failed."""
+
+    @property
+    def path(self) -> str:
+        """Path, unquoted."""
+
+    @property
+    def method(self) -> str:
+        """Method, in capitals."""
+
+
+def error_answer(error: Exception, request: Asked) -> web.Response:
     """Return the answer for an error; what is not the caller's doing is logged and not shown."""
     if isinstance(error, RequestRefused):
         return refused(error.texts)
@@ -214,7 +226,17 @@ async def packed(request: web.Request, answer: web.Response) -> web.Response:
     body = answer.body
     if not isinstance(body, bytes) or not body or "Content-Encoding" in answer.headers or not takes_gzip(request):
         return answer
-    answer.body = pack(body) if len(body) < _THREAD_BYTES else await asyncio.to_thread(pack, body)
+    return _zipped(answer, pack(body) if len(body) < _THREAD_BYTES else await asyncio.to_thread(pack, body))
+
+
+def zip_answer(answer: web.Response) -> web.Response:
+    """Pack a short answer."""
+    body = answer.body
+    return _zipped(answer, pack(body)) if isinstance(body, bytes) and body else answer
+
+
+def _zipped(answer: web.Response, body: bytes) -> web.Response:
+    answer.body = body
     answer.headers["Content-Encoding"] = "gzip"
     answer.headers["Vary"] = "Accept-Encoding"
     return answer
