@@ -184,7 +184,8 @@ class Journal:
             self._named[:] = False
             self._loop.call_soon_threadsafe(self._apply, first)
         elif isinstance(first, _Delete):
-            self._append(entry.encode_delete(first.record))
+            with paid_by({_domain_of(first.record): 1.0}):
+                self._append(entry.encode_delete(first.record))
             self._loop.call_soon_threadsafe(self._apply, first)
         elif isinstance(first, _Mark):
             self._append(entry.encode_mark(first.record))
