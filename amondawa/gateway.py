@@ -18,8 +18,13 @@ from amondawa.ingest.documents import Documents
 from amondawa.ingest.entry import DeleteEntry
 from amondawa.ingest.maintenance import Maintainer, Report, Rules
 from amondawa.ingest.receipts import ReceiptBook
+from amondawa.ingest.rollup import BlockRoller, RollupReport, Step
+from amondawa.ingest.rollup_run import LEASE_MS as ROLLUP_LEASE_MS
+from amondawa.ingest.rollup_run import RollupRunner
+from amondawa.ingest.spooling import open_spooling
 from amondawa.ingest.upkeep import Upkeep
-from amondawa.ingest.writer import Writer
+from amondawa.ingest.writer import SETTLE_S, Writer
+from amondawa.model.acknowledgement import Ack, note_acknowledgement
 from amondawa.model.points import WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
 from amondawa.model.result import DeleteReport, Result
@@ -34,6 +39,7 @@ from amondawa.store.blocks import Block, BlockPlan, Throughput
 from amondawa.store.lease import TimedLease
 from amondawa.store.payer import GATEWAY, at_cost_of
 from amondawa.store.retention import Retention
+from amondawa.store.rollup_rules import RollupRules
 
 T = TypeVar("T")
 Watcher = Callable[[WriteBatch], Awaitable[None]]
@@ -204,12 +210,16 @@ class Gateway:
             head_limit_bytes=settings.head_limit_bytes,
             flush_age_s=settings.flush_age_s,
             changed=self._cache.drop,
+            forget_series=self._cache.forget_series,
             now_ms=now_ms,
             retention=retention,
+            open_spooling=lambda: open_spooling(settings, store, self._registry),
+            spool_head_bytes=settings.spool_head_bytes,
         )
         rules, self._holder = Rules.of_settings(settings), settings.gateway_id or socket.gethostname()
         maintainer = Maintainer(store, self._blocks, rules, self._holder, self._forget)
-        self._upkeep = Upkeep(maintainer, self._writer.sweep, now_ms, billed=store.bills_writes)
+        self._rollups = self._rollup_runner(settings, self._holder)
+        self._upkeep = Upkeep(maintainer, self._age, now_ms, billed=store.bills_writes)
         reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache, retention, now_ms)
         self._reader = reader
         self._name_reader = NameReader(self._registry, self._names, self._writer.head, reader, now_ms)
@@ -225,6 +235,23 @@ class Gateway:
         self._io = ThreadPoolExecutor(2, "documents")
         self._full_until_ms = 0
         self._watchers: tuple[Watcher, ...] = ()
+
+    def _rollup_runner(self, settings: Settings, holder: str) -> RollupRunner:
+        """Return what rolls old blocks up, in the background and when asked to."""
+        store, writer = self._store, self._writer
+        settle_s = settings.flush_age_s + SETTLE_S if store.bills_writes else 0
+        roller = BlockRoller(store, self._registry, self._blocks, self._names, self._cache.drop, self._now_ms, settle_s)
+        rules = RollupRules.parse(settings.rollup, settings.store_column_height_s)
+        lease = TimedLease(store, "rollup", holder, ROLLUP_LEASE_MS)
+        return RollupRunner(
+            roller, rules, lease, writer.flush, writer.exclusively, lambda: writer.is_flushing, self._now_ms
+        )
+
+    async def _age(self) -> int:
+        """Sweep, then roll up; return how many points were swept."""
+        swept = await self._writer.sweep()
+        await self._rollups.background()
+        return swept
 
     def _forget(self, blocks: Sequence[Block]) -> None:
         """Forget what is cached of blocks that are not shown any more."""
@@ -253,6 +280,7 @@ class Gateway:
     async def stop(self, deadline_s: float = 8.0) -> None:
         """Make everything durable, flush within the deadline, and close the store."""
         await asyncio.gather(self._writer.stop(deadline_s), self._upkeep.stop())
+        await self._rollups.stop()
         self._executor.pool.shutdown(wait=False, cancel_futures=True)
         self._io.shutdown(wait=True)
         await asyncio.to_thread(self._store.close)
@@ -264,6 +292,17 @@ class Gateway:
     async def sweep(self) -> int:
         """Remove points that have expired or are past their retention now; return how many went."""
         return await self._writer.sweep()
+
+    async def roll_up(
+        self,
+        rules: RollupRules,
+        progress: Callable[[Step], None],
+        *,
+        dry_run: bool = False,
+        again: bool = False,
+    ) -> RollupReport:
+        """Roll old blocks up by some rules now; see RollupRunner.run."""
+        return await self._rollups.run(rules, dry_run=dry_run, again=again, progress=progress)
 
     async def flush(self) -> None:
         """Write all points of the head as chunks now."""
@@ -301,7 +340,7 @@ class Gateway:
 
     async def _write(self, batch: WriteBatch) -> None:
         try:
-            await self._writer.write(batch)
+            note_acknowledgement(await self._writer.write(batch))
         except StorageFull:
             self._full_until_ms = self._now_ms() + FULL_MS
             raise

@@ -46,6 +46,10 @@ class SeriesRegistry:
         series = keys.parse_series_key(key)
         return self._add(key, series.domain, series.metric, series.tags)
 
+    def find_key(self, key: bytes) -> int | None:
+        """Return the ref of a series key; None when this process never met it."""
+        return self._refs.get(key)
+
     def _add(self, key: bytes, domain: str, metric: str, tags: Tags) -> int:
         with self._lock:
             ref = self._refs.get(key)

@@ -130,6 +130,23 @@ class RowDirectory:
                 self._versions[name] = self._versions.get(name, 0) + 1
                 self._size -= sum(len(refs) + 16 for refs in self._partitions.pop(name).values())
 
+    def doubt(self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s) -> None:
+        """Note that there may be rows (refs ascending): unless all are known, the base time is read anew."""
+        name = (metric.metric_key, block.name)
+        with self._lock:
+            self._versions[name] = self._versions.get(name, 0) + 1
+            partition = self._partitions.get(name, {})
+            known = partition.get(base_s)
+            if known is not None and len(np.setdiff1d(refs, known)):
+                self._size -= len(partition.pop(base_s)) + 16
+
+    def forget_metric(self, metric: MetricSeries) -> None:
+        """Forget what is known of a metric: another gateway changed it."""
+        with self._lock:
+            for name in [name for name in self._partitions if name[0] == metric.metric_key]:
+                self._versions[name] = self._versions.get(name, 0) + 1
+                self._size -= sum(len(refs) + 16 for refs in self._partitions.pop(name).values())
+
     def entries(self, metric: MetricSeries, base_s: int, refs: Sequence[int]) -> list[Item]:
         """Return the index items of rows."""
         items = []
@@ -213,20 +230,33 @@ class NameTable:
 
     def add(self, domain: str, metric: str, block: Block, pairs: Iterable[tuple[str, str]]) -> None:
         """Note names that were written."""
-        known = self.of_block(domain, block)
+        self.of_block(domain, block)
         with self._lock:
-            kept = self._names[(domain, block.name)]
-            kept[metric] = {*known.get(metric, ()), *(pair for pair in pairs if pair[0])}
+            kept = self._names.get((domain, block.name), {})  # forgotten meanwhile: it is read anew
+            kept[metric] = {*kept.get(metric, ()), *(pair for pair in pairs if pair[0])}
+
+    def doubt(self, domain: str, metric: str, block: Block, pairs: set[tuple[str, str]]) -> None:
+        """Note that there may be names: unless all are known, those of the domain and block are read anew."""
+        with self._lock:
+            known = self._names.get((domain, block.name))
+            if known is not None and (metric not in known or not pairs <= known[metric]):
+                del self._names[(domain, block.name)]
+
+    def forget_domain(self, domain: str) -> None:
+        """Forget the names of a domain: another gateway removed some."""
+        with self._lock:
+            for name in [name for name in self._names if name[0] == domain]:
+                del self._names[name]
 
     def remove(self, domain: str, metric: str, block: Block, pairs: Iterable[tuple[str, str]], whole: bool) -> None:
         """Note names that were removed; `whole` = the metric is gone from the block."""
-        known = self.of_block(domain, block)
+        self.of_block(domain, block)
         with self._lock:
-            kept = self._names[(domain, block.name)]
+            kept = self._names.get((domain, block.name), {})  # forgotten meanwhile: it is read anew
             if whole:
                 kept.pop(metric, None)
             else:
-                kept[metric] = known.get(metric, set()) - set(pairs)
+                kept[metric] = kept.get(metric, set()) - set(pairs)
 
     def forget(self, blocks: Iterable[Block]) -> None:
         """Forget blocks that were dropped."""

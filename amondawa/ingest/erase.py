@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,8 +48,13 @@ class Eraser:
         self._names = names
         self._changed = changed
 
-    def erase(self, metric: MetricSeries, refs: Int32s, start_ms: int, end_ms: int) -> tuple[int, set[int]]:
+    def erase(
+        self, metric: MetricSeries, refs: Int32s, start_ms: int, end_ms: int, stamp: int = 0
+    ) -> tuple[int, set[int]]:
         """Remove the points of the inclusive range from the series (refs ascending) of one metric.
+
+        Where several gateways share the store, only from chunks that are no younger than the delete's stamp (us): what is
+        in younger ones was flushed by a gateway that knew of the delete, or was written after it.
 
         Returns:
             how many stored points went, and the refs that lost any.
@@ -61,26 +67,42 @@ class Eraser:
 
         cut_rollup = between(start_ms, end_ms)
         for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
-            removed = self.cut(metric, block, base_s, member_of(refs, present), cut, cut_rollup)
+            removed = self.cut(metric, block, base_s, member_of(refs, present), cut, stamp // 1000, cut_rollup)
             count += sum(removed.values())
             touched.update(ref for ref, points in removed.items() if points)
         return count, touched
 
     def cut(
-        self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut, cut_rollup: CutRollup = untouched
+        self,
+        metric: MetricSeries,
+        block: Block,
+        base_s: int,
+        refs: Int32s,
+        cut: Cut,
+        newest: int = 0,
+        cut_rollup: CutRollup = untouched,
     ) -> dict[int, int]:
         """Cut the rows of some series (refs ascending) at one base time; return how many points each lost.
+
+        Chunks with a higher number than `newest` (0 = none) are left as they are.
 
         A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
         """
         removed: dict[int, int] = {}
         with paid_by({metric.domain: 1.0}):
             for at in range(0, len(refs), BATCH_ROWS):
-                removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, cut_rollup)
+                removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, newest, cut_rollup)
         return removed
 
     def _cut_rows(
-        self, metric: MetricSeries, block: Block, base_s: int, refs: Int32s, cut: Cut, cut_rollup: CutRollup
+        self,
+        metric: MetricSeries,
+        block: Block,
+        base_s: int,
+        refs: Int32s,
+        cut: Cut,
+        newest: int,
+        cut_rollup: CutRollup,
     ) -> dict[int, int]:
         """Rewrite some rows of one base time; return how many points each lost."""
         owners = {
@@ -92,17 +114,18 @@ class Eraser:
         puts: list[Item] = []
         deletes: list[Key] = []
         for row_key, ref in owners.items():
-            items = stored.get(row_key, [])
-            if any(map(is_rolled_up, items)):
-                done = self._cut_rolled(block, base_s, ref, items, cut, cut_rollup)
+            present = stored.get(row_key, [])
+            if any(map(is_rolled_up, present)):
+                done = self._cut_rolled(block, base_s, ref, present, cut, cut_rollup, newest)
                 removed[ref] = done.lost
                 emptied += [ref] if done.is_empty else []
                 puts += done.puts
                 deletes += done.deletes
                 continue
+            items = [item for item in present if not newest or rows.generation_of(item) <= newest]
             kept, lost = cut(rows.read_row(items) if items else Points.empty())
             removed[ref] = lost
-            if not len(kept):
+            if not len(kept) and len(items) == len(present):
                 emptied.append(ref)
             if lost:
                 generation = max(map(rows.generation_of, items), default=0)
@@ -114,17 +137,18 @@ class Eraser:
         return removed
 
     def _cut_rolled(
-        self, block: Block, base_s: int, ref: int, items: Sequence[Item], cut: Cut, cut_rollup: CutRollup
+        self, block: Block, base_s: int, ref: int, items: Sequence[Item], cut: Cut, cut_rollup: CutRollup, newest: int
     ) -> RolledCut:
         """Work out the cut of a row with rolled-up data, and remove at once what would be wrong or not count after it."""
+        known = [item for item in items if is_rolled_up(item) or not newest or rows.generation_of(item) <= newest]
         series_key = self._registry.key_of(ref)
-        done = cut_rolled(items, cut, cut_rollup, base_s=base_s, series_key=series_key)
+        done = cut_rolled(known, cut, cut_rollup, base_s=base_s, series_key=series_key)
         if done.before:
             self._store.delete(block.datapoints_table, done.before)
             generation = max(map(rows.generation_of, mergeable(items)), default=0)
             late = late_items(block, items[0].hash, base_s, series_key, generation)
             self._store.put(block.index_table, late if not done.is_empty else [])
-        return done
+        return done if len(known) == len(items) else replace(done, is_empty=False)
 
     def _commit(
         self,

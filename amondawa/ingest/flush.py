@@ -13,12 +13,13 @@ from amondawa.index.blocks import OpenBlocks
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
+from amondawa.ingest.head import Generation, Head, member_of
 from amondawa.ingest.late import late_items, outdated_copies
-from amondawa.ingest.head import Generation, member_of
+from amondawa.ingest.overwritten import columns_between, without_overwritten
 from amondawa.ingest.pacing import Pacing
-from amondawa.ingest.run import PageCache, Run, join_batches, ref_slices
+from amondawa.ingest.run import ref_slices
 from amondawa.kernels.grouping import group_by_ref
-from amondawa.model.points import Int32s, Int64s, Points
+from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
 from amondawa.store import codec, keys, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
@@ -83,11 +84,16 @@ class Flusher:
         self._directory = directory
         self._names = names
         self._changed = changed
+        self._doubted: dict[bytes, dict[tuple[Block, int], set[int]]] = {}
         self.points_flushed = 0
         self.chunks_written = 0
+        self.finished_us = 0
 
-    def flush(self, generation: Generation, cache: PageCache, until: float | None = None) -> None:
-        """Write all points of a frozen generation; may be repeated after an error.
+    def flush(self, generation: Generation, head: Head, number: int, until: float | None = None) -> None:
+        """Write all points of a generation that takes no more, this gateway's or one's that is gone; may be repeated.
+
+        Chunks are written under `number`: of two chunks with one point the one of the higher number wins.
+        Points that other gateways have overwritten since are left out.
 
         Raises:
             StorageFull, StoreError: some rows may have been written; the generation still holds everything.
@@ -95,19 +101,39 @@ class Flusher:
         """
         runs = generation.runs()
         self._pacing.expect(generation.points, max((len(run.refs) for run in runs), default=0))
+        others = head.others(generation)
         for lowest, highest in ref_slices(runs, SLICE_POINTS):
-            for group in _by_count(self._rows_of(runs, lowest, highest, cache), self._pacing.rows_at_once(COMMIT_ROWS)):
+            batch = columns_between([generation], lowest, highest, head.cache)
+            if batch is None:
+                continue
+            if others:
+                batch = without_overwritten(batch, columns_between(others, lowest, highest, head.cache))
+            for group in _by_count(self._rows_of(batch), self._pacing.rows_at_once(COMMIT_ROWS)):
                 self._pacing.wait()
                 if until is not None and time.monotonic() > until:
                     raise Cancelled("no time left to flush")
-                self._write(group, generation.number)
+                self._write(group, number)
 
-    def _rows_of(self, runs: Sequence[Run], lowest: int, highest: int, cache: PageCache) -> Iterator[RowPoints]:
-        """Yield the rows of the series of one slice, series ascending, then base time."""
-        parts = [part for run in runs if (part := run.columns_of(lowest, highest, cache)) is not None]
-        if not parts:
-            return
-        batch = join_batches(parts)
+        self.finished_us = time.time_ns() // 1000
+
+    def doubt(self, metric_key: bytes) -> None:
+        """Take no index entry of a metric for granted until `settle`: another gateway may be about to remove it."""
+        self._doubted.setdefault(metric_key, {})
+
+    def settle(self, metric: MetricSeries) -> None:
+        """Write the index entries of the rows that were flushed since `doubt` once more: now nobody removes any."""
+        for (block, base_s), refs in self._doubted.pop(metric.metric_key, {}).items():
+            members = np.array(sorted(refs), np.int32)
+            items = self._directory.entries(metric, base_s, members.tolist())
+            pairs = {*self._registry.pairs_of(metric, members), ("", "")}
+            items += self._names.items(metric.domain, metric.metric, pairs)
+            items += [Item(keys.DOMAINS_KEY, keys.domain_range(metric.domain), keys.domain_value(metric.domain))]
+            self._store.put(block.index_table, items)
+            self._directory.forget_metric(metric)
+            self._names.forget_domain(metric.domain)
+
+    def _rows_of(self, batch: WriteBatch) -> Iterator[RowPoints]:
+        """Yield the rows of some series, series ascending, then base time."""
         order, unique, offsets = group_by_ref(batch.refs)
         points = batch.points().take(order)
         numbers = keys.row_numbers(points.times_ms, self._blocks.plan.column_height_s)
@@ -168,6 +194,9 @@ class Flusher:
         for (metric, base_s), refs in grouped.items():
             ascending = np.array(refs, np.int32)
             new = np.setdiff1d(ascending, self._directory.known_rows(metric, change.block, base_s))
+            doubted = self._doubted.get(metric.metric_key)
+            if doubted is not None:
+                doubted.setdefault((change.block, base_s), set()).update(refs)
             if not len(new):
                 continue
             change.new_rows[(metric, base_s)] = new

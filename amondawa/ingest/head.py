@@ -1,8 +1,9 @@
-"""The head: points that are durable in the journal and not yet in chunks, queryable at once.
+"""The head: points that are durable in a journal and not yet in chunks, queryable at once.
 
 A generation takes batches as they become durable. Small batches are joined, then grouped by series (a raw run), and raw
 runs are joined into packed runs, so that points rest at a few bytes each and a series is found by bisection. A generation
-is frozen whole for a flush; its successor takes what arrives meanwhile.
+is frozen whole for a flush; its successor takes what arrives meanwhile. Where several gateways share a store, a gateway also
+holds copies of what the others have in their heads, by the stamps of the entries in one order with its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from amondawa.ingest.run import PageCache, Run, Tombstone, join_batches
+from amondawa.ingest.run import LATEST, PageCache, Run, Tombstone, join_batches
 from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
 
 JOIN_BATCHES = 64
@@ -26,9 +27,12 @@ class Generation:
 
     def __init__(self, number: int, segments: Sequence[int], opened_ms: int) -> None:
         self.number = number
+        self.chunk_number = number
         self.segments = list(segments)
         self.opened_ms = opened_ms
         self.points = 0
+        self.first_stamp: int | None = None
+        self.last_stamp = 0
         self._lock = threading.Lock()
         self._young: list[WriteBatch] = []
         self._young_points = 0
@@ -42,6 +46,8 @@ class Generation:
         if not len(batch):
             return
         self.points += len(batch)
+        if batch.stamps is not None:
+            self._note_stamps(batch.stamps)
         size_bytes = batch.memory_bytes
         with self._lock:
             self._young.append(batch)
@@ -52,6 +58,23 @@ class Generation:
                 self._group_young()
             elif len(self._young) >= JOIN_BATCHES:
                 self._young = self._join_small(self._young)
+
+    def _note_stamps(self, stamps: Int64s) -> None:
+        lowest, highest = int(stamps.min()), int(stamps.max())
+        self.first_stamp = lowest if self.first_stamp is None else min(self.first_stamp, lowest)
+        self.last_stamp = max(self.last_stamp, highest)
+
+    def younger_than(self, stamp: int, cache: PageCache) -> Generation | None:
+        """Return the points that were committed after a stamp (us) as a generation; None when there are none."""
+        if self.last_stamp <= stamp:
+            return None
+        kept = Generation(self.number, self.segments, self.opened_ms)
+        for run in self.runs():
+            batch = run.columns_of(0, 2**31 - 1, cache)
+            if batch is not None and batch.stamps is not None:
+                young = batch.stamps > stamp
+                kept.append(WriteBatch.of(batch.refs[young], batch.points().take(young)))
+        return kept
 
     @staticmethod
     def _join_small(young: list[WriteBatch]) -> list[WriteBatch]:
@@ -217,48 +240,115 @@ def member_of(refs: Int32s, sorted_refs: Int32s) -> Int32s:
 
 
 class Head:
-    """The generations: frozen ones on their way into chunks, and the one that takes what arrives."""
+    """The generations: frozen ones on their way into chunks, the one that takes what arrives, and those of other gateways."""
 
     def __init__(self, first: Generation) -> None:
         self.cache = PageCache()
+        self._lock = threading.Lock()
         self._frozen: list[Generation] = []
+        self._copies: list[Generation] = []
+        self._kept: list[Generation] = []
+        self._deletes: list[Tombstone] = []
         self.active = first
 
     @property
     def memory_bytes(self) -> int:
         """Bytes in all generations."""
-        return sum(generation.memory_bytes for generation in (*self._frozen, self.active))
+        everything = (*self._frozen, *self._copies, *self._kept, self.active)
+        return sum(generation.memory_bytes for generation in everything)
 
     @property
     def points(self) -> int:
-        """Points in all generations."""
+        """Points in this gateway's own generations."""
         return sum(generation.points for generation in (*self._frozen, self.active))
+
+    def append(self, batch: WriteBatch, generation: Generation | None = None) -> None:
+        """Add a batch to a generation (the active one unless given), but for points that a later delete hides."""
+        for tombstone in self._deletes:
+            hidden = tombstone.hides(batch.points()) & np.isin(batch.refs, tombstone.refs)
+            if hidden.any():
+                batch = WriteBatch.of(batch.refs[~hidden], batch.points().take(~hidden))
+        (generation or self.active).append(batch)
 
     def freeze(self, successor: Generation) -> Generation:
         """Freeze the active generation and put a successor in its place."""
         frozen = self.active
+        frozen.chunk_number = successor.number
         self._frozen = [*self._frozen, frozen]
         self.active = successor
         return frozen
 
     def release(self, generation: Generation) -> None:
-        """Forget a frozen generation whose points are in chunks."""
-        self._frozen = [one for one in self._frozen if one is not generation]
+        """Note that the points of a frozen generation, or of a copy, are in chunks.
+
+        What other gateways hold may have been committed before points of it and flushed after them. So those of its points
+        that are younger than the oldest point of all that is not released are kept.
+        """
+        with self._lock:
+            if self._copies and generation.last_stamp:
+                self._kept = [*self._kept, generation]
+            self._frozen = [one for one in self._frozen if one is not generation]
+            self._copies = [one for one in self._copies if one is not generation]
+            self._trim()
+
+    def forget_kept(self) -> None:
+        """Let go of points that are in chunks and were kept for what other gateways may flush late: memory is short."""
+        with self._lock:
+            self._kept = []
+
+    def _trim(self) -> None:
+        if not self._kept:
+            return
+        waiting = (*self._frozen, *self._copies, self.active)
+        oldest = min((one.first_stamp for one in waiting if one.first_stamp is not None), default=LATEST)
+        trimmed = [
+            one if one.first_stamp is not None and one.first_stamp > oldest else one.younger_than(oldest, self.cache)
+            for one in self._kept
+        ]
+        self._kept = [one for one in trimmed if one is not None]
 
     @property
     def frozen(self) -> list[Generation]:
         """Generations that wait for a flush, oldest first."""
         return list(self._frozen)
 
+    @property
+    def copies(self) -> list[Generation]:
+        """What other gateways have in their heads."""
+        return list(self._copies)
+
+    def add_copy(self, generation: Generation) -> None:
+        """Add a generation of another gateway."""
+        with self._lock:
+            self._copies = [*self._copies, generation]
+
+    def others(self, generation: Generation) -> list[Generation]:
+        """Return whatever may hold points of other gateways that were committed later than some of a generation."""
+        return [one for one in (*self._copies, *self._kept) if one is not generation]
+
     def delete(self, tombstone: Tombstone) -> None:
         """Hide points of a range in every generation."""
-        for generation in (*self._frozen, self.active):
+        for generation in (*self._frozen, *self._copies, *self._kept, self.active):
             generation.delete(tombstone)
+
+    def hide_late(self, tombstones: Sequence[Tombstone]) -> None:
+        """Also hide points that arrive late of these deletes, and of no earlier ones any more."""
+        self._deletes = list(tombstones)
 
     def view(self, now_ms: int = -(2**63)) -> HeadView:
         """Take a snapshot for reading; see HeadView."""
-        # the active one first: a generation frozen in between is then found among the frozen, never missed
+        # the active one first: a generation frozen in between is then found among the frozen, never missed. The kept ones
+        # last: what is released in between is then found there or in the chunks
+        own = self._own()
+        copies = self._copies
+        kept = [one for one in self._kept if one not in own and one not in copies]
+        return HeadView([*kept, *copies, *own], self.cache, now_ms)
+
+    def own_view(self) -> HeadView:
+        """Take a snapshot of this gateway's own generations alone."""
+        return HeadView(self._own(), self.cache)
+
+    def _own(self) -> list[Generation]:
         active = self.active
         frozen = self._frozen
-        generations = list(frozen) if active in frozen else [*frozen, active]
-        return HeadView(generations, self.cache, now_ms)
+        return list(frozen) if active in frozen else [*frozen, active]

@@ -13,11 +13,13 @@ from amondawa.errors import AmondawaError, StoreError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
 from amondawa.ingest.fairness import FairQueue, Shares
-from amondawa.ingest.receipts import with_receipts
+from amondawa.ingest.naming import LooseEntry, SeriesNames
 from amondawa.ingest.run import join_batches
+from amondawa.ingest.spooling import Spooling
 from amondawa.ingest.stamps import StampClock
+from amondawa.model.acknowledgement import Ack
 from amondawa.model.company import Company
-from amondawa.model.points import Int32s, Points, WriteBatch
+from amondawa.model.points import Points, WriteBatch
 from amondawa.model.receipt import Receipt, take_receipt
 from amondawa.store import keys
 from amondawa.store.base import BlockStore
@@ -39,7 +41,7 @@ class _Write:
     batch: WriteBatch
     domain: str
     size_bytes: int
-    done: asyncio.Future[None]
+    done: asyncio.Future[Ack]
     receipt: Receipt | None = None
 
 
@@ -47,7 +49,7 @@ class _Write:
 class _Delete:
     record: entry.DeleteEntry
     done: asyncio.Future[None]
-    applied: Callable[[], None]
+    applied: Callable[[entry.DeleteEntry], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +78,7 @@ class Journal:
         segment: number of the first segment to write.
         taken: called on the event loop with every batch that has become durable.
         clock: gives the stamps of entries, where several gateways share the store; None = entries have none.
+        spooling: takes entries while the store is away; None = they are refused then.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Journal:
         segment: int,
         taken: Callable[[WriteBatch], None],
         clock: StampClock | None = None,
+        spooling: Spooling | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -92,7 +96,8 @@ class Journal:
         self._taken = taken
         self.segment = segment
         self._sequence = 0
-        self._named = np.zeros(1024, np.bool_)
+        self._names = SeriesNames()
+        self._spooling = spooling
         self._loop = asyncio.get_running_loop()
         self._queue: FairQueue[_Operation] = FairQueue()
         self._company = Company()
@@ -102,19 +107,21 @@ class Journal:
         self.entries = 0
         self.bytes_written = 0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        if spooling is not None:
+            spooling.start(self._store_entry)
         self._thread.start()
 
     # event loop side --------------------------------------------------------------------------------------------------
 
-    def append(self, batch: WriteBatch) -> asyncio.Future[None]:
-        """Queue a batch; the future is done when it is durable and taken, or carries the error that kept it out."""
+    def append(self, batch: WriteBatch) -> asyncio.Future[Ack]:
+        """Queue a batch; the future says where it is durable once it is taken, or carries the error that kept it out."""
         done = self._loop.create_future()
         domain, size_bytes = self._registry.metric_of(int(batch.refs[0])).domain, batch.memory_bytes
         self.pending.add(domain, size_bytes)
         self._put(domain, _Write(batch, domain, size_bytes, done, take_receipt()), len(batch))
         return done
 
-    def note(self, receipts: bytes) -> asyncio.Future[None]:
+    def note(self, receipts: bytes) -> asyncio.Future[Ack]:
         """Queue receipts that belong to no write; the future is as that of `append`."""
         done = self._loop.create_future()
         self._put(_GATEWAY, _Write(_NO_POINTS, _GATEWAY, 0, done, Receipt(receipts, taken=True)), 1)
@@ -125,8 +132,8 @@ class Journal:
         """Bytes of all batches that wait for their commit."""
         return self.pending.total
 
-    def delete(self, record: entry.DeleteEntry, applied: Callable[[], None]) -> asyncio.Future[None]:
-        """Queue a delete; `applied` is called on the event loop at its place in the order."""
+    def delete(self, record: entry.DeleteEntry, applied: Callable[[entry.DeleteEntry], None]) -> asyncio.Future[None]:
+        """Queue a delete; `applied` is called with it, stamped, on the event loop at its place in the order."""
         done = self._loop.create_future()
         self._put(_domain_of(record), _Delete(record, done, applied), None)
         return done
@@ -149,6 +156,8 @@ class Journal:
             self._stopping = True
             self._wakeup.notify()
         await asyncio.to_thread(self._thread.join)
+        if self._spooling is not None:
+            await asyncio.to_thread(self._spooling.stop)
 
     def _put(self, domain: str, operation: _Operation, points: int | None) -> None:
         with self._wakeup:
@@ -166,6 +175,9 @@ class Journal:
                     self._wakeup.wait()
                 if not self._queue:
                     return
+            if self._spooling is not None:
+                self._spooling.gather()
+            with self._wakeup:
                 group = self._queue.take(SHARED_POINTS if self._company.shared else GROUP_POINTS)
             try:
                 self._commit(group)
@@ -178,32 +190,49 @@ class Journal:
     def _commit(self, group: list[_Operation]) -> None:
         first = group[0]
         if isinstance(first, _Rotate):
+            self._require_direct("a segment cannot be ended")
             if self._clock is not None:
                 self._append(entry.encode_mark(entry.MarkEntry(next_segment=first.segment)))
             self.segment, self._sequence = first.segment, 0
-            self._named[:] = False
+            self._names.clear()
             self._loop.call_soon_threadsafe(self._apply, first)
         elif isinstance(first, _Delete):
+            self._require_direct("points cannot be deleted")
+            if self._clock is not None and not first.record.stamp:
+                first.record = replace(first.record, stamp=self._clock.next())
             with paid_by({_domain_of(first.record): 1.0}):
                 self._append(entry.encode_delete(first.record))
             self._loop.call_soon_threadsafe(self._apply, first)
         elif isinstance(first, _Mark):
-            self._append(entry.encode_mark(first.record))
+            self._keep(LooseEntry(first.record))
             self._loop.call_soon_threadsafe(self._apply, first)
         else:
             writes = [one for one in group if isinstance(one, _Write)]
             batch = join_batches([one.batch for one in writes])
-            new_refs = self._unnamed(batch.refs)
-            new_keys = [self._registry.key_of(ref) for ref in new_refs.tolist()]
             stamp = self._clock.next() if self._clock is not None else 0
             receipts = b"".join([one.receipt.data for one in writes if one.receipt is not None])
-            payload = with_receipts(entry.encode_points(batch, new_refs, new_keys, stamp), receipts)
-            with paid_by(_points_by_domain(writes)):
-                self._append(payload)
-            self._named[new_refs] = True
+            ack = self._keep(LooseEntry(batch, stamp, receipts, _points_by_domain(writes)))
             if stamp:
                 batch = replace(batch, stamps=entry.same_stamp(stamp, len(batch)))
-            self._loop.call_soon_threadsafe(self._take, writes, batch)
+            self._loop.call_soon_threadsafe(self._take, writes, batch, ack)
+
+    def _require_direct(self, what: str) -> None:
+        if self._spooling is not None:
+            self._spooling.require_direct(what)
+
+    def _keep(self, loose: LooseEntry) -> Ack:
+        """Make an entry durable, in the store or in the spool."""
+        if self._spooling is not None:
+            return self._spooling.keep(loose)
+        self._store_entry(loose)
+        return Ack.STORED
+
+    def _store_entry(self, loose: LooseEntry) -> None:
+        """Append an entry to the present segment (journal thread; that of the spool while it is drained)."""
+        payload, new_refs = loose.encode(self._names, self._registry)
+        with paid_by(loose.payers):
+            self._append(payload)
+        self._names.add(new_refs)
 
     def _append(self, payload: bytes) -> None:
         self._store.journal_append(self.segment, self._sequence, payload)
@@ -211,29 +240,23 @@ class Journal:
         self.entries += 1
         self.bytes_written += len(payload)
 
-    def _unnamed(self, refs: Int32s) -> Int32s:
-        """Return the distinct refs that this segment has not named yet."""
-        top = int(refs.max()) + 1 if len(refs) else 0
-        if top > len(self._named):
-            grown = np.zeros(max(top, 2 * len(self._named)), np.bool_)
-            grown[: len(self._named)] = self._named
-            self._named = grown
-        return np.unique(refs[~self._named[refs]])
-
     # back on the event loop -------------------------------------------------------------------------------------------
 
-    def _take(self, writes: Sequence[_Write], batch: WriteBatch) -> None:
+    def _take(self, writes: Sequence[_Write], batch: WriteBatch, ack: Ack) -> None:
         self._taken(batch)
         for one in writes:
             self.pending.add(one.domain, -one.size_bytes)
             if one.receipt is not None:
                 one.receipt.durable = True
             if not one.done.done():
-                one.done.set_result(None)
+                one.done.set_result(ack)
 
     def _apply(self, operation: _Delete | _Rotate | _Mark) -> None:
         try:
-            operation.applied()
+            if isinstance(operation, _Delete):
+                operation.applied(operation.record)
+            else:
+                operation.applied()
         except BaseException as error:
             operation.done.set_exception(error)  # whoever waits must not wait for ever
             raise

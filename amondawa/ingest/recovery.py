@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 
@@ -12,12 +13,33 @@ from amondawa.index.rows import RowDirectory
 from amondawa.ingest import entry
 from amondawa.ingest.head import Generation
 from amondawa.ingest.receipts import split_receipts
-from amondawa.ingest.run import PageCache, Tombstone
+from amondawa.ingest.run import LATEST, PageCache, Tombstone
+from amondawa.ingest.spool import Record
 from amondawa.model.points import Int32s, WriteBatch
 from amondawa.store import keys
 from amondawa.store.base import BlockStore
 
-Erase = Callable[[MetricSeries, Int32s, int, int], object]
+Erase = Callable[[MetricSeries, Int32s, int, int, int], object]
+"""(metric, refs, start_ms, end_ms, stamp): removes points from the chunks, see Eraser.erase"""
+
+
+class Translation:
+    """From the refs of the process that wrote a segment to this process's."""
+
+    def __init__(self, registry: SeriesRegistry) -> None:
+        self._registry = registry
+        self._refs = np.zeros(1024, np.int32)
+
+    def translate(self, record: entry.PointsEntry) -> WriteBatch:
+        """Learn the series that an entry names, and return its points under this process's refs."""
+        if len(record.new_refs):
+            top = int(record.new_refs.max()) + 1
+            if top > len(self._refs):
+                grown = np.zeros(max(top, 2 * len(self._refs)), np.int32)
+                grown[: len(self._refs)] = self._refs
+                self._refs = grown
+            self._refs[record.new_refs] = [self._registry.resolve_key(key) for key in record.new_keys]
+        return WriteBatch.of(self._refs[record.batch.refs], record.batch.points())
 
 
 class Recovery:
@@ -37,6 +59,8 @@ class Recovery:
         self._erase = erase
         self.points = 0
         self.entries = 0
+        self.last_stamp = 0
+        self.changed: set[bytes] = set()
         self.receipts = b""
 
     def replay(self, segment: int, generation: Generation) -> None:
@@ -45,41 +69,43 @@ class Recovery:
         Raises:
             Corrupt: an entry that was durable does not read back.
         """
-        translation = np.zeros(1024, np.int32)
-        for payload in self._store.journal_read(segment):
+        self._replay(self._store.journal_read(segment), generation)
+
+    def replay_spool(self, records: Iterable[Record], generation: Generation) -> None:
+        """Append what the spool holds to a generation; it is behind all segments. Raises Corrupt as `replay` does."""
+        for _, own in groupby(records, key=lambda record: record.file):
+            self._replay((record.payload for record in own), generation)
+
+    def _replay(self, payloads: Iterable[bytes], generation: Generation) -> None:
+        """Append the entries of one segment, or of one file of the spool."""
+        translation = Translation(self._registry)
+        for payload in payloads:
             bare, receipts = split_receipts(payload)
             self.receipts += receipts
             record = entry.decode(bare)
             self.entries += 1
             if isinstance(record, entry.DeleteEntry):
                 self._delete(record, generation)
-                continue
-            if isinstance(record, entry.MarkEntry):
-                continue  # it speaks to other gateways
-            translation = self._learn(record, translation)
-            old = record.batch
-            batch = WriteBatch.of(translation[old.refs], old.points())
-            self.points += len(batch)
-            generation.append(batch)
-            if generation.wants_packing:
-                generation.pack(self._cache)
-
-    def _learn(self, record: entry.PointsEntry, translation: Int32s) -> Int32s:
-        """Extend the table from the writer's refs to this process's."""
-        if not len(record.new_refs):
-            return translation
-        top = int(record.new_refs.max()) + 1
-        if top > len(translation):
-            grown = np.zeros(max(top, 2 * len(translation)), np.int32)
-            grown[: len(translation)] = translation
-            translation = grown
-        translation[record.new_refs] = [self._registry.resolve_key(key) for key in record.new_keys]
-        return translation
+            elif isinstance(record, entry.PointsEntry):  # a mark speaks to other gateways
+                batch = translation.translate(record)
+                self.points += len(batch)
+                self.last_stamp = max(self.last_stamp, record.stamp)
+                generation.append(batch)
+                if generation.wants_packing:
+                    generation.pack(self._cache)
 
     def _delete(self, record: entry.DeleteEntry, generation: Generation) -> None:
+        self.last_stamp = max(self.last_stamp, record.stamp)
         for metric, refs in targets(record, self._registry, self._directory):
-            generation.delete(Tombstone(refs, record.start_ms, record.end_ms))
-            self._erase(metric, refs, record.start_ms, record.end_ms)
+            generation.delete(tombstone_of(record, refs))
+            if not record.followed:
+                self._erase(metric, refs, record.start_ms, record.end_ms, record.stamp)
+                self.changed.add(metric.metric_key)
+
+
+def tombstone_of(record: entry.DeleteEntry, refs: Int32s) -> Tombstone:
+    """Return what hides the points of a delete from some series (refs ascending)."""
+    return Tombstone(refs.copy(), record.start_ms, record.end_ms, record.stamp or LATEST)
 
 
 def targets(

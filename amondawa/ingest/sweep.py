@@ -56,6 +56,7 @@ class Sweeper:
         self._retention = retention
         self._settle_s = settle_s
         self._stopped = False
+        self._changed: set[bytes] = set()
         self.points_swept = 0
 
     def stop(self) -> None:
@@ -124,6 +125,12 @@ class Sweeper:
         ascending = np.array(sorted(refs), np.int32)
         removed = self._eraser.cut(metric, block, base_s, ascending, cut, cut_rollup=cut_rollup)
         self.points_swept += sum(removed.values())
+        self._changed.add(metric.metric_key)
+
+    def take_changed(self) -> list[bytes]:
+        """Return the keys of the metrics of which rows were cut since this was asked last."""
+        changed, self._changed = sorted(self._changed), set()
+        return changed
 
     # retention --------------------------------------------------------------------------------------------------------
 

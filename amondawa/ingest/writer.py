@@ -7,31 +7,39 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import structlog
 
 from amondawa.errors import AmondawaError, Overloaded, Unavailable
 from amondawa.index.blocks import OpenBlocks
-from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest import entry
+from amondawa.ingest.deletes import Deleter
 from amondawa.ingest.erase import Eraser
 from amondawa.ingest.fairness import Shares
 from amondawa.ingest.flush import Flusher
 from amondawa.ingest.head import Generation, Head
 from amondawa.ingest.journal import PENDING_BYTES, Journal
-from amondawa.ingest.receipts import ReceiptBook
+from amondawa.ingest.neighbours import Caches, Neighbours
+from amondawa.ingest.others import NOTICED_S, Others
 from amondawa.ingest.pacing import Pacing
-from amondawa.ingest.recovery import Recovery, targets
-from amondawa.ingest.run import Tombstone
+from amondawa.ingest.receipts import ReceiptBook
+from amondawa.ingest.recovery import Recovery
+from amondawa.ingest.spooling import Spooling
+from amondawa.ingest.stamps import StampClock
 from amondawa.ingest.sweep import Sweeper
-from amondawa.model.points import Int32s, WriteBatch
+from amondawa.model.acknowledgement import Ack
+from amondawa.model.points import WriteBatch
 from amondawa.store.base import BlockStore, Item
 from amondawa.store.retention import Retention
 
+T = TypeVar("T")
 MASTER = "master"
 _GENERATION = (b"journal", b"generation")
+HEARD_S = 3.0
+"""How long a flush waits for a look at the journals of other gateways."""
 SETTLE_S = 3_600
 """Where several gateways share a store, rows are swept this long after the last of them must have flushed."""
 
@@ -43,8 +51,11 @@ class Writer:
 
     Args:
         changed: called (in a worker thread) with names of rows that changed in the store.
+        forget_series: called (in any thread) with series of which any stored rows may have changed.
         now_ms: the wall clock.
         retention: how long points of a metric are kept.
+        open_spooling: returns what takes entries while the store is away, opened; None = they are refused then.
+        spool_head_bytes: memory for points while there are any in the spool, when that is more than the limit.
     """
 
     def __init__(
@@ -58,14 +69,21 @@ class Writer:
         head_limit_bytes: int,
         flush_age_s: int,
         changed: Callable[[list[tuple[int, int]]], None],
+        forget_series: Callable[[set[int]], None],
         now_ms: Callable[[], int],
         retention: Retention = Retention(),  # noqa: B008 - nothing in it changes but what it has looked up
+        open_spooling: Callable[[], Spooling | None] = lambda: None,
+        spool_head_bytes: int = 0,
     ) -> None:
         self._store = store
         self._registry = registry
-        self._directory = directory
+        self._caches = Caches(registry, blocks, directory, names, changed, forget_series)
         self._blocks = blocks
-        self._limit = head_limit_bytes
+        self._usual_limit = head_limit_bytes
+        self._spool_limit = max(head_limit_bytes, spool_head_bytes)
+        self._relaxed = False
+        self._open_spooling = open_spooling
+        self.spooling: Spooling | None = None
         self._flush_age_ms = flush_age_s * 1000
         self._now_ms = now_ms
         self._eraser = Eraser(store, registry, blocks, directory, names, changed)
@@ -82,6 +100,19 @@ class Writer:
         self._loop_task: asyncio.Task[None] | None = None
         self.head = Head(Generation(0, [], now_ms()))
         self.journal: Journal | None = None
+        self._clock = StampClock() if store.shared is not None else None
+        self._neighbours: Neighbours | None = None
+        self._others: Others | None = None
+        self._deleter = Deleter(
+            registry,
+            directory,
+            self.head,
+            self._eraser,
+            self._worker,
+            self._maintenance,
+            self._own_journal,
+            self._caches.forget if store.shared is not None else None,
+        )
         self.receipts = ReceiptBook()
         self._filled = Shares(0)
         self.points_written = 0
@@ -92,27 +123,68 @@ class Writer:
     # life -------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Read the journal back and begin to accept writes."""
+        """Read the journal back, and those of other gateways, and begin to accept writes."""
         loop = asyncio.get_running_loop()
-        number = await loop.run_in_executor(self._worker, self._recover)
-        self.journal = Journal(self._store, self._registry, number, self._taken)
+        number, changed = await loop.run_in_executor(self._worker, self._recover)
+        self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling)
+        await self._join(changed)
         self._accepting = True
         self._loop_task = asyncio.create_task(self._maintain())
 
-    def _recover(self) -> int:
-        """Rebuild the head (worker thread); return the number of the segment to write next."""
+    def _recover(self) -> tuple[int, list[bytes]]:
+        """Rebuild the head (worker thread).
+
+        Returns:
+            the number of the segment to write next, and the keys of metrics of which points were removed from chunks.
+        """
         segments = self._store.journal_segments()
         number = self._next_number(segments[-1] if segments else 0)
         generation = Generation(number, [*segments, number], self._now_ms())
-        recovery = Recovery(self._store, self._registry, self._directory, self.head.cache, self._eraser.erase)
+        recovery = Recovery(self._store, self._registry, self._caches.directory, self.head.cache, self._eraser.erase)
         for segment in segments:
             recovery.replay(segment, generation)
+        self.spooling = self._open_spooling()
+        if self.spooling is not None:
+            recovery.replay_spool(self.spooling.spool.replay(), generation)
         self.points_recovered = recovery.points
         self.receipts.recovered = recovery.receipts
         self.head.active = generation
-        if segments:
+        if self._clock is not None:
+            self._clock.observe(recovery.last_stamp)
+        self._relaxed = generation.memory_bytes > self._usual_limit
+        if recovery.entries:
             log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
-        return number
+        return number, sorted(recovery.changed)
+
+    async def _join(self, changed: list[bytes]) -> None:
+        """Join the other gateways on the store: learn what they hold, and have them notice this one's journal."""
+        journals = self._store.shared
+        if journals is None or self._clock is None or self.journal is None:
+            return
+        self._neighbours = Neighbours(
+            journals,
+            self._caches,
+            self.head,
+            self._flusher,
+            self._eraser,
+            self._worker,
+            self._maintenance,
+            self._next_number,
+            self._own_journal,
+            self._pacing.hurry,
+        )
+        others = Others(journals, self._registry, self.head, self._clock, self._neighbours, self._neighbours)
+        self._others = others
+        since_ms = min(self.head.active.segments)
+        company = await asyncio.get_running_loop().run_in_executor(self._worker, others.start, since_ms)
+        await self.journal.mark(entry.MarkEntry(changed=changed))
+        if company:
+            await asyncio.sleep(NOTICED_S)
+
+    def _own_journal(self) -> Journal:
+        if self.journal is None:
+            raise Unavailable("the gateway is starting")
+        return self.journal
 
     def _next_number(self, least: int) -> int:
         """Return a generation number above all earlier ones, whatever the clock says, and remember it."""
@@ -131,6 +203,9 @@ class Writer:
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
+        if self._neighbours is not None and self._others is not None:
+            await asyncio.to_thread(self._others.stop)
+            await self._neighbours.stop()
         if self.journal is not None:
             try:
                 async with asyncio.timeout(max(0.1, end - time.monotonic())):
@@ -142,6 +217,15 @@ class Writer:
         self._packer.shutdown(wait=True)
 
     # writes -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _limit(self) -> int:
+        """Bytes that points not yet in chunks may take: more while there are any in the spool, and until they are flushed."""
+        if self.spooling is not None and self.spooling.active:
+            self._relaxed = True
+        elif self._relaxed:
+            self._relaxed = self.memory_bytes > self._usual_limit // 2
+        return self._spool_limit if self._relaxed else self._usual_limit
 
     @property
     def memory_bytes(self) -> int:
@@ -161,16 +245,16 @@ class Writer:
         memory = self._limit * (0.8 if self._filled.most_is_of(domain) else 0.9)
         return self.journal.pending.full_for(domain, PENDING_BYTES // 2) or self.memory_bytes > memory
 
-    async def write(self, batch: WriteBatch) -> None:
-        """Make a batch durable and visible.
+    async def write(self, batch: WriteBatch) -> Ack:
+        """Make a batch durable and visible; say where it is durable.
 
         Raises:
             Overloaded: the memory budget is used up.
-            StorageFull: there is no room for the journal.
-            Unavailable: not started, or stopping.
+            StorageFull: there is no room for the journal, or the spool is full.
+            Unavailable: not started, or stopping, or the store is away and nothing is spooled.
         """
         if not len(batch):
-            return
+            return Ack.STORED
         if not self._accepting or self.journal is None:
             raise Unavailable("the gateway is starting or stopping")
         domain = self._registry.metric_of(int(batch.refs[0])).domain
@@ -178,8 +262,9 @@ class Writer:
         if self.journal.pending.full_for(domain) or self.memory_bytes > memory:
             self._wanted.set()
             raise Overloaded("too many points wait to be stored; slow down")
-        await self.journal.append(batch)
+        ack = await self.journal.append(batch)
         self._filled.add(domain, batch.memory_bytes)
+        return ack
 
     async def note(self, receipt: bytes) -> None:
         """Make a receipt durable that no write carries. Raises StorageFull, Unavailable."""
@@ -189,15 +274,21 @@ class Writer:
 
     def _taken(self, batch: WriteBatch) -> None:
         active = self.head.active
-        active.append(batch)
+        self.head.append(batch)
         self.points_written += len(batch)
         if active.wants_packing and not self._packing:
             self._packing = True
             asyncio.get_running_loop().run_in_executor(self._packer, self._pack, active)
-        if active.memory_bytes > self._limit // 2:
+        share = self._share_bytes
+        if active.memory_bytes > share:
             self._wanted.set()
-        if self.head.frozen and active.memory_bytes > self._limit // 4:
+        if self.head.frozen and active.memory_bytes > share // 2:
             self._pacing.hurry()
+
+    @property
+    def _share_bytes(self) -> int:
+        """Bytes that the active generation may take: as much is kept of each other gateway's, and is being flushed."""
+        return self._usual_limit // 2 // (1 + (self._others.count if self._others is not None else 0))
 
     def _pack(self, generation: Generation) -> None:
         try:
@@ -211,43 +302,8 @@ class Writer:
         """Carry out a delete; return how many points went and the refs that lost any. Durable on return."""
         if not self._accepting or self.journal is None:
             raise Unavailable("the gateway is starting or stopping")
-        loop = asyncio.get_running_loop()
         self._pacing.hurry()
-        async with self._maintenance:
-            chosen = await loop.run_in_executor(
-                self._worker, lambda: list(targets(record, self._registry, self._directory))
-            )
-            before: list[tuple[int, set[int]]] = []
-
-            def apply() -> None:
-                before.append(self._delete_in_head(chosen, record))
-
-            await self.journal.delete(record, apply)
-            count, touched = before[0]
-            for metric, refs in chosen:
-                erased, hit = await loop.run_in_executor(
-                    self._worker, self._eraser.erase, metric, refs, record.start_ms, record.end_ms
-                )
-                count += erased
-                touched |= hit
-            return count, touched
-
-    def _delete_in_head(
-        self, chosen: list[tuple[MetricSeries, Int32s]], record: entry.DeleteEntry
-    ) -> tuple[int, set[int]]:
-        view = self.head.view()
-        count = 0
-        touched: set[int] = set()
-        for _, refs in chosen:
-            for ref, parts in view.parts_of(view.among(refs)).items():
-                lost = sum(
-                    int(((part.times_ms >= record.start_ms) & (part.times_ms <= record.end_ms)).sum()) for part in parts
-                )
-                if lost:
-                    count += lost
-                    touched.add(ref)
-            self.head.delete(Tombstone(refs.copy(), record.start_ms, record.end_ms))
-        return count, touched
+        return await self._deleter.delete(record)
 
     # flush ------------------------------------------------------------------------------------------------------------
 
@@ -258,6 +314,8 @@ class Writer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), 1.0)
             self._wanted.clear()
+            if self.memory_bytes > self._limit * 0.8:
+                self.head.forget_kept()
             if not self._flush_is_due():
                 continue
             try:
@@ -275,13 +333,13 @@ class Writer:
         active = self.head.active
         if self.head.frozen:
             return True
-        if not active.points:
-            return False
+        if not active.points or (self.spooling is not None and self.spooling.active):
+            return False  # what is in the spool is stored first: a generation is flushed whole
         now = self._now_ms()
         width_ms = self._blocks.plan.column_height_s * 1000
         row_closed = self._pacing.row_is_over(active.opened_ms, now, width_ms)
         old = now - active.opened_ms >= self._flush_age_ms
-        return row_closed or old or active.memory_bytes > self._limit // 2
+        return row_closed or old or active.memory_bytes > self._share_bytes
 
     async def flush(self, until: float | None = None) -> None:
         """Write everything that is in the head now as chunks.
@@ -305,11 +363,18 @@ class Writer:
             self._pacing.end()
 
     async def _flush(self, until: float | None) -> None:
+        loop = asyncio.get_running_loop()
         async with self._maintenance:
             if not self.head.frozen and self.head.active.points:
                 await self._freeze()
+            if self._others is not None and self.head.frozen:
+                # what they have overwritten or deleted until the freeze must be known, see `overwritten`
+                await loop.run_in_executor(self._worker, self._others.wait_for_look, HEARD_S)
             for generation in self.head.frozen:
-                await asyncio.get_running_loop().run_in_executor(self._worker, self._flush_one, generation, until)
+                await loop.run_in_executor(self._worker, self._flush_one, generation, until)
+                if self._others is not None:
+                    await self._own_journal().mark(entry.MarkEntry(released=generation.segments))
+                await loop.run_in_executor(self._worker, self._release, generation)
 
     async def _freeze(self) -> None:
         assert self.journal is not None
@@ -326,14 +391,17 @@ class Writer:
         self._filled = Shares(0)
 
     def _flush_one(self, generation: Generation, until: float | None) -> None:
-        """Flush one generation and drop its segments (worker thread)."""
+        """Write one generation as chunks (worker thread)."""
         started = time.monotonic()
-        self._flusher.flush(generation, self.head.cache, until)
+        self._flusher.flush(generation, self.head, generation.chunk_number, until)
+        log.info("flushed", points=generation.points, seconds=round(time.monotonic() - started, 3))
+
+    def _release(self, generation: Generation) -> None:
+        """Let a generation that is in chunks go, with its segments (worker thread)."""
         self.head.release(generation)
         for segment in generation.segments:
             self._store.journal_drop(segment)
         self._store.tidy()
-        log.info("flushed", points=generation.points, seconds=round(time.monotonic() - started, 3))
 
     async def sweep(self) -> int:
         """Remove what has expired or is past its retention; return how many points went. See Sweeper.sweep.
@@ -344,7 +412,27 @@ class Writer:
             return 0
         async with self._maintenance:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
+            swept = await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
+        changed = self._sweeper.take_changed()
+        if self._others is not None and changed:
+            await self._own_journal().mark(entry.MarkEntry(changed=changed))
+        return swept
+
+    @property
+    def is_flushing(self) -> bool:
+        """Whether a generation is being written, or waits to be written again."""
+        return bool(self.head.frozen)
+
+    async def exclusively(self, work: Callable[[], T]) -> T:
+        """Run work in the worker thread while nothing is flushed, deleted or swept.
+
+        Raises:
+            Unavailable: a flush that failed half-way is still to be repeated.
+        """
+        async with self._maintenance:
+            if self.is_flushing:
+                raise Unavailable("points wait to be flushed again")
+            return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
     def statistics(self) -> dict[str, float]:
         """Return counters and gauges of the write path."""
@@ -354,9 +442,12 @@ class Writer:
             "points_recovered": self.points_recovered,
             "points_flushed": self._flusher.points_flushed,
             "chunks_written": self._flusher.chunks_written,
+            **(self.spooling.statistics() if self.spooling else {}),
             "flush_failures": self.flush_failures,
             "points_swept": self._sweeper.points_swept,
             "head_points": self.head.points,
+            "gateways_followed": self._others.count if self._others else 0,
+            "gateways_succeeded": self._neighbours.adopted if self._neighbours else 0,
             "head_bytes": self.head.memory_bytes,
             "journal_entries": journal.entries if journal else 0,
             "journal_bytes_written": journal.bytes_written if journal else 0,

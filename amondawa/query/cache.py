@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from amondawa.model.points import Points
 
@@ -70,6 +70,12 @@ class RowCache:
                 entry = self._rows.pop(name, None)
                 if entry is not None:
                     self._bytes -= entry[1]
+
+    def forget_series(self, refs: Set[int]) -> None:
+        """Forget all rows of some series."""
+        with self._lock:
+            gone = [name for name in self._rows if name[0] in refs]
+        self.drop(gone)
 
     def forget(self, start_s: int, end_s: int) -> None:
         """Forget the rows with start_s <= base time < end_s."""

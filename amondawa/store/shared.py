@@ -42,8 +42,7 @@ class SharedJournals(ABC):
     def follow(self, shard: str, segment: int, sequence: int, *, sure: bool) -> list[tuple[int, bytes]]:
         """Return (sequence, payload) of the entries of a segment from a sequence on, as far as none is missing.
 
-        Args:
-            sure: whether all that was acknowledged must be among them; else some of the last moment may not be.
+        When it need not be `sure`, some of what was acknowledged in the last moment may be left for the next call.
         """
 
     @abstractmethod

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import zstandard
@@ -30,6 +30,8 @@ LANES = 4
 PART_BYTES = 390_000
 LEVEL = 3
 MOST_PARTS = 0xFFFF
+LOOK_PAGES = 4
+"""Pages of a lane that one look takes, so that a long journal is not held in memory at once."""
 
 _ENTRY = struct.Struct(">QHH")  # sequence, attempt, part
 _HEAD = struct.Struct(">BH8s")  # form, number of parts, token
@@ -195,7 +197,7 @@ class ShardJournal:
         bounds = Bounds(_ENTRY.pack(sequence, 0, 0), None)
         key = self._lane_key(segment, lane_of % LANES)
         pages = self._reader.query(self._name, key, bounds, False, consistent=sure)
-        return [_part(item) for page in pages for item in page]
+        return [_part(item) for page in islice(pages, LOOK_PAGES) for item in page]
 
     def _list_items(self) -> list[Item]:
         pages = self._reader.query(self._name, self._list_key, Bounds(None, None), False)

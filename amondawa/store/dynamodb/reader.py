@@ -1,4 +1,4 @@
-"""Reads, strongly consistent unless told otherwise: by key in batches of 100, by hash key in pages, whole hash keys 50 a statement."""
+"""Reads, strongly consistent unless told otherwise: by key, by hash key in pages, whole hash keys 50 a statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal shards of the other gateways of a table space: found by their leases, read behind them, taken when they are gone."""
+"""The journal shards of other gateways: found by their leases, read while they are written, taken when their process is gone."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DynamoShards(SharedJournals):
 
     def shards(self) -> list[Shard]:
         """See SharedJournals."""
-        pages = self._reader.query(self._name, LEASES, Bounds(None, None), False)
+        pages = self._reader.query(self._name, LEASES, Bounds(None, None), False, consistent=False)
         items = [item for page in pages for item in page]
         return [self._seen_now(item) for item in items if item.range.decode() != self._own]
 

@@ -1,0 +1,158 @@
+"""The other gateways on one store: followed, so that each answers with all data, and succeeded when they are gone.
+
+docs/architecture.md, "Several gateways on one table space", says why each step is where it is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import structlog
+
+from amondawa.errors import AmondawaError
+from amondawa.index.registry import SeriesRegistry
+from amondawa.ingest.follow import News, Tail
+from amondawa.ingest.head import Head
+from amondawa.ingest.stamps import StampClock
+from amondawa.store.shared import Shard, SharedJournals
+
+LOOK_S = 0.6
+BUSY_LOOK_S = 0.25
+"""Between two looks at the journals of others: what they acknowledge is to be seen within a second."""
+SHARDS_S = 3.0
+"""Between two looks at which gateways there are."""
+NOTICED_S = SHARDS_S + LOOK_S
+"""A new gateway is known to all others after this long."""
+RETRY_S = 2.0
+LOOKERS = 4
+
+log = structlog.get_logger()
+
+
+class Heir(Protocol):
+    """Who brings home what a gateway that is gone had not stored."""
+
+    def adopt(self, tail: Tail, shard: Shard) -> None:
+        """Take the shard, flush its points and drop its segments; do nothing when another gateway was first."""
+
+
+class Others:
+    """Looks at the journals of the other gateways in a thread of its own.
+
+    Args:
+        news: is told what the journals say.
+        heir: is asked to adopt the shards of gateways that are gone.
+    """
+
+    def __init__(
+        self,
+        journals: SharedJournals,
+        registry: SeriesRegistry,
+        head: Head,
+        clock: StampClock,
+        news: News,
+        heir: Heir,
+    ) -> None:
+        self._journals = journals
+        self._new_tail: Callable[[str], Tail] = lambda name: Tail(journals, name, registry, head, clock, news)
+        self._heir = heir
+        self._tails: dict[str, Tail] = {}
+        self._pool = ThreadPoolExecutor(LOOKERS, "follow")
+        self._stop = threading.Event()
+        self._looked = threading.Condition()
+        self._looked_at = 0.0
+        self._shards_at = 0.0
+        self._thread: threading.Thread | None = None
+        self.failures = 0
+
+    @property
+    def count(self) -> int:
+        """How many other gateways hold points that are not in chunks, or may come to."""
+        return len(self._tails)
+
+    def start(self, since_ms: int) -> bool:
+        """Read everything that the others have acknowledged, then go on in the background (worker thread).
+
+        Args:
+            since_ms: when the oldest segment of the own journal was begun, see Tail.attend.
+
+        Returns:
+            whether any other gateway is alive: it has to notice this one's journal before this one acknowledges anything.
+
+        Raises:
+            AmondawaError: the store failed.
+        """
+        shards = self._journals.shards()
+        for shard in shards:
+            tail = self._tails[shard.name] = self._new_tail(shard.name)
+            tail.attend(shard, since_ms)
+            tail.look(sure=True)
+        self._drop_idle(shards)
+        self._looked_at = self._shards_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
+        self._thread.start()
+        return any(not shard.gone for shard in shards)
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._pool.shutdown(wait=True)
+
+    def wait_for_look(self, timeout_s: float) -> bool:
+        """Return once all journals were looked at after now (True), or the time is over."""
+        if not self._tails:
+            return True
+        since = time.monotonic()
+        with self._looked:
+            return self._looked.wait_for(lambda: self._looked_at > since or self._stop.is_set(), timeout_s)
+
+    # follow thread ----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = LOOK_S
+        while not self._stop.wait(pause):
+            try:
+                if time.monotonic() - self._shards_at >= SHARDS_S:
+                    self._attend()
+                pause = BUSY_LOOK_S if self._look() else LOOK_S
+            except AmondawaError as error:
+                self.failures += 1
+                log.warning("the journals of other gateways could not be read, will be tried again", error=str(error))
+                pause = RETRY_S
+
+    def _look(self) -> bool:
+        """Look at all tails; say whether there was anything new."""
+        started = time.monotonic()
+        found = any(list(self._pool.map(lambda tail: tail.look(), list(self._tails.values()))))
+        with self._looked:
+            self._looked_at = started
+            self._looked.notify_all()
+        return found
+
+    def _attend(self) -> None:
+        """Notice gateways that came, came back or went."""
+        shards = self._journals.shards()
+        for shard in shards:
+            tail = self._tails.get(shard.name)
+            if tail is None:
+                if not shard.session:
+                    continue
+                tail = self._tails[shard.name] = self._new_tail(shard.name)
+            tail.attend(shard)
+            if shard.gone:
+                tail.look(sure=True)
+                if not tail.idle:
+                    self._heir.adopt(tail, shard)
+        self._drop_idle(shards)
+        self._shards_at = time.monotonic()
+
+    def _drop_idle(self, shards: Sequence[Shard]) -> None:
+        """Stop looking at shards that nobody holds and of which nothing is left."""
+        held = {shard.name for shard in shards if shard.session and not shard.gone}
+        self._tails = {name: tail for name, tail in self._tails.items() if name in held or not tail.idle}
