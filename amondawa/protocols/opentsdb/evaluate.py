@@ -26,14 +26,17 @@ async def evaluate(scope: Scope, domain: str, query: CheckedQuery, finish: Finis
         LimitExceeded, Cancelled, Unavailable: as the gateway says; whatever `finish` raises.
     """
     uids = await uids_of(scope, domain)
-    lowered = [await lower(sub, query, uids) for sub in query.sub_queries]
     clock = RangeClock(query.start_ms, query.end_ms, scope.gateway.now_ms)
 
-    def answer(results: list[Result]) -> T:
-        return finish(_answers(lowered, results, clock), uids)
+    async def read() -> tuple[T, list[Lowered]]:
+        lowered = [await lower(sub, query, uids) for sub in query.sub_queries]
 
-    out = await scope.gateway.query([one for each in lowered for one in each.queries], answer, label)
-    await uids.flush()
+        def answer(results: list[Result]) -> T:
+            return finish(_answers(lowered, results, clock), uids)
+
+        return await scope.gateway.query([one for each in lowered for one in each.queries], answer, label), lowered
+
+    out, lowered = await uids.settled(read)
     if query.asked.delete:
         await _delete(scope, lowered)
     return out

@@ -103,13 +103,15 @@ async def last(call: Call) -> Answer:
     if not asked.sub_queries:
         raise TsdbError("Missing sub queries")
     uids = await uids_of(call.scope, call.domain)
-    queries = []
-    for sub in asked.sub_queries:
-        queries += await _lower(call, uids, sub, asked.back_scan)
-    points = await call.scope.gateway.query(queries, _newest, "last") if queries else []
-    answer = [_render(uids, series, time_ms, value, asked.resolve) for series, time_ms, value in points]
-    await uids.flush()
-    return Answer.json(answer)
+
+    async def read() -> list[dict[str, Any]]:
+        queries = []
+        for sub in asked.sub_queries:
+            queries += await _lower(call, uids, sub, asked.back_scan)
+        points = await call.scope.gateway.query(queries, _newest, "last") if queries else []
+        return [_render(uids, series, time_ms, value, asked.resolve) for series, time_ms, value in points]
+
+    return Answer.json(await uids.settled(read))
 
 
 def _from_params(call: Call) -> LastQuery:

@@ -74,10 +74,13 @@ async def _lookup(call: Call) -> Answer:
     if metric is None and not pairs:
         raise TsdbError("Missing metric and tags. Please supply at least one value.")
     uids = await uids_of(call.scope, call.domain)
-    selection, alternatives = await _selection(uids, metric or "", pairs or [])
-    found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
-    results = await asyncio.to_thread(_results, uids, found, alternatives, limit)
-    await uids.flush()
+
+    async def read() -> list[dict[str, Any]]:
+        selection, alternatives = await _selection(uids, metric or "", pairs or [])
+        found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
+        return await asyncio.to_thread(_results, uids, found, alternatives, limit)
+
+    results = await uids.settled(read)
     answer: dict[str, Any] = {"type": "LOOKUP", "metric": metric}
     if pairs is not None:
         answer["tags"] = [{"key": name, "value": value} for name, value in pairs]

@@ -80,9 +80,9 @@ class OpenTsdbDialect:
             self._uids = await uids_of(self._scope, self._domain)
 
     async def settle(self) -> None:
-        """Make the ids of new names durable before their points."""
-        if self._uids is not None and self._uids.dirty:
-            await self._uids.flush()
+        """Make the ids of new names durable before their points; notice what other gateways did to names."""
+        if self._uids is not None:
+            await (await uids_of(self._scope, self._domain)).flush()
 
     @property
     def names_version(self) -> int:

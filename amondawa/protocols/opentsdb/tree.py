@@ -23,10 +23,10 @@ from amondawa.protocols.opentsdb.tree_rules import (
     branch_path,
     check_rule,
 )
+from amondawa.protocols.opentsdb.tree_store import COLLECTION, all_trees, change_tree, fetch_tree, save_tree
 from amondawa.protocols.opentsdb.uid import KINDS, Uids, parse_uids, uids_of
 from amondawa.protocols.opentsdb.uid_meta import UID_COLLECTION
 
-COLLECTION = "opentsdb.trees"
 UNSUPPORTED = "Unsupported HTTP request method"
 TREE_HEX = 4
 NAME_HEX = 8
@@ -41,39 +41,6 @@ async def tree(call: Call) -> Answer:
     if handler is None:
         raise TsdbError("This endpoint is not supported", 404)
     return await handler(call)
-
-
-# storage ----------------------------------------------------------------------------------------------------------
-
-
-def _parse_tree(value: bytes) -> Tree:
-    kept = orjson.loads(value)
-    rules = {(rule.pop("level"), rule.pop("order")): rule for rule in kept["rules"]}
-    return Tree(kept["tree_id"], kept["created"], kept["fields"], rules)
-
-
-async def _fetch(call: Call, tree_id: int) -> Tree:
-    """Return a tree.
-
-    Raises:
-        TsdbError: 400, no id of a tree; 404, no such tree.
-    """
-    if not 0 < tree_id <= MAX_TREES:
-        raise TsdbError("Invalid Tree ID", 400, "Invalid Tree ID")
-    value = await call.scope.gateway.get_document(call.domain, COLLECTION, f"{tree_id:05d}")
-    if value is None:
-        raise TsdbError(f"Unable to locate tree: {tree_id}", 404)
-    return _parse_tree(value)
-
-
-async def _save(call: Call, one: Tree) -> None:
-    rules = [{**fields, "level": level, "order": order} for (level, order), fields in sorted(one.rules.items())]
-    kept = {"tree_id": one.tree_id, "created": one.created, "fields": one.fields, "rules": rules}
-    await call.scope.gateway.put_document(call.domain, COLLECTION, f"{one.tree_id:05d}", orjson.dumps(kept))
-
-
-async def _all(call: Call) -> list[Tree]:
-    return [_parse_tree(value) for _, value in await call.scope.gateway.list_documents(call.domain, COLLECTION)]
 
 
 # definitions ------------------------------------------------------------------------------------------------------
@@ -110,12 +77,12 @@ async def _definition(call: Call) -> Answer:
     tree_id = given.get("treeId") or 0
     if method == "GET":
         if tree_id == 0:
-            return Answer.json([one.wire() for one in await _all(call)])
-        return Answer.json((await _fetch(call, tree_id)).wire())
+            return Answer.json([one.wire() for one in await all_trees(call)])
+        return Answer.json((await fetch_tree(call, tree_id)).wire())
     if method in ("POST", "PUT"):
         return await (_edit(call, tree_id, given, method == "PUT") if tree_id else _create(call, given))
     if method == "DELETE":
-        await _fetch(call, tree_id)
+        await fetch_tree(call, tree_id)
         if (call.params.get("definition") or "").lower() == "true":
             await call.scope.gateway.delete_document(call.domain, COLLECTION, f"{tree_id:05d}")
         return NO_CONTENT
@@ -130,22 +97,26 @@ def _said(given: Fields, defaults: Fields) -> Fields:
 async def _create(call: Call, given: Fields) -> Answer:
     if not given.get("name"):
         raise TsdbError("Tree was missing the name", 400, "Tree was missing the name")
-    tree_id = max((one.tree_id for one in await _all(call)), default=0) + 1
-    if tree_id > MAX_TREES:
-        raise TsdbError("Exhausted all Tree IDs", 400, "Exhausted all Tree IDs")
-    made = Tree(tree_id, call.scope.gateway.now_ms // 1000, {**TREE_FIELDS, **_said(given, TREE_FIELDS)})
-    await _save(call, made)
-    return Answer.json(made.wire())
+    while True:
+        tree_id = max((one.tree_id for one in await all_trees(call)), default=0) + 1
+        if tree_id > MAX_TREES:
+            raise TsdbError("Exhausted all Tree IDs", 400, "Exhausted all Tree IDs")
+        made = Tree(tree_id, call.scope.gateway.now_ms // 1000, {**TREE_FIELDS, **_said(given, TREE_FIELDS)})
+        if await save_tree(call, made, None):
+            return Answer.json(made.wire())
 
 
 async def _edit(call: Call, tree_id: int, given: Fields, replace: bool) -> Answer:
-    one = await _fetch(call, tree_id)
     said = _said(given, TREE_FIELDS)
     if not said:
+        await fetch_tree(call, tree_id)
         return NOT_MODIFIED
-    base = {**TREE_FIELDS, "name": one.fields["name"]} if replace else one.fields
-    one.fields = {**base, **said}
-    await _save(call, one)
+
+    def change(one: Tree) -> None:
+        base = {**TREE_FIELDS, "name": one.fields["name"]} if replace else one.fields
+        one.fields = {**base, **said}
+
+    one, _ = await change_tree(call, tree_id, change)
     return Answer.json(one.wire())
 
 
@@ -185,13 +156,12 @@ def _put_rule(one: Tree, given: Fields, replace: bool) -> tuple[int, int]:
 async def _rule(call: Call) -> Answer:
     method = call.api_method
     given = await _rule_given(call)
-    one = await _fetch(call, given.get("treeId") or 0)
+    one = await fetch_tree(call, given.get("treeId") or 0)
     place = (given.get("level") or 0, given.get("order") or 0)
     if method in ("POST", "PUT"):
         if not _said(given, RULE_FIELDS):
             return NOT_MODIFIED
-        place = _put_rule(one, given, method == "PUT")
-        await _save(call, one)
+        one, place = await change_tree(call, one.tree_id, lambda tree: _put_rule(tree, given, method == "PUT"))
         return Answer.json(one.wire_rule(*place))
     if method not in ("GET", "DELETE"):
         raise TsdbError(UNSUPPORTED)
@@ -199,8 +169,7 @@ async def _rule(call: Call) -> Answer:
         raise TsdbError(f"Unable to locate rule: [{one.tree_id}:{place[0]}:{place[1]}]", 404)
     if method == "GET":
         return Answer.json(one.wire_rule(*place))
-    del one.rules[place]
-    await _save(call, one)
+    await change_tree(call, one.tree_id, lambda tree: tree.rules.pop(place, None))
     return NO_CONTENT
 
 
@@ -211,19 +180,20 @@ async def _rules(call: Call) -> Answer:
     tree_ids = {rule.get("treeId") or 0 for rule in given} or {_tree_id(call)}
     if len(tree_ids) > 1:
         raise TsdbError("All rules must belong to the same tree")
-    one = await _fetch(call, tree_ids.pop())
-    if method in ("POST", "PUT"):
-        if not given:
-            raise TsdbError("Missing tree rules")
-        if method == "PUT":
-            one.rules = {}
-        for rule in given:
-            _put_rule(one, rule, method == "PUT")
-    elif method == "DELETE":
-        one.rules = {}
-    else:
+    tree_id = tree_ids.pop()
+    await fetch_tree(call, tree_id)
+    if method not in ("POST", "PUT", "DELETE"):
         raise TsdbError(UNSUPPORTED)
-    await _save(call, one)
+    if method != "DELETE" and not given:
+        raise TsdbError("Missing tree rules")
+
+    def change(one: Tree) -> None:
+        if method != "POST":
+            one.rules = {}
+        for rule in given if method != "DELETE" else ():
+            _put_rule(one, rule, method == "PUT")
+
+    await change_tree(call, tree_id, change)
     return NO_CONTENT
 
 
@@ -257,11 +227,13 @@ async def _customs(call: Call, uids: Uids) -> Customs:
 
 async def _paths(call: Call, uids: Uids, one: Tree) -> list[tuple[list[str] | None, Fields]]:
     """Return each series of the domain as a leaf, with the way to it (None = no rule files it)."""
-    customs = await _customs(call, uids)
-    found = await call.scope.gateway.find_series(Selection(call.domain, ""), MIN_TIME_MS, MAX_TIME_MS)
-    leaves = await asyncio.to_thread(_leaves, uids, one, found, customs)
-    await uids.flush()
-    return leaves
+
+    async def read() -> list[tuple[list[str] | None, Fields]]:
+        customs = await _customs(call, uids)
+        found = await call.scope.gateway.find_series(Selection(call.domain, ""), MIN_TIME_MS, MAX_TIME_MS)
+        return await asyncio.to_thread(_leaves, uids, one, found, customs)
+
+    return await uids.settled(read)
 
 
 def _leaves(uids: Uids, one: Tree, found: list[Series], customs: Customs) -> list[tuple[list[str] | None, Fields]]:
@@ -290,7 +262,7 @@ async def _branch(call: Call) -> Answer:
             raise TsdbError(f'For input string: "{asked}"') from error
     elif tree_id < 1:
         raise TsdbError("Missing or invalid branch and tree IDs")
-    one = await _fetch(call, tree_id)
+    one = await fetch_tree(call, tree_id)
     asked = asked or _branch_id(tree_id, [])
     shown = _render_branch(one, asked, await _paths(call, await uids_of(call.scope, call.domain), one))
     if shown is None:
@@ -338,7 +310,7 @@ async def _test(call: Call) -> Answer:
         given = {"treeId": _tree_id(call), "tsuids": text.split(",") if text else None}
     if given["treeId"] is None:
         raise TsdbError("Missing or invalid Tree ID")
-    one = await _fetch(call, given["treeId"])
+    one = await fetch_tree(call, given["treeId"])
     if not given["tsuids"]:
         raise TsdbError("Missing or empty TSUID list")
     uids = await uids_of(call.scope, call.domain)
@@ -357,13 +329,13 @@ async def _test(call: Call) -> Answer:
 
 async def _collisions(call: Call) -> Answer:
     """List series that would take a leaf's place: a branch holds as many leaves of a name as there are series."""
-    await _fetch(call, _tree_id(call))
+    await fetch_tree(call, _tree_id(call))
     return Answer.json({})
 
 
 async def _not_matched(call: Call) -> Answer:
     """List the series that no rule files."""
-    one = await _fetch(call, _tree_id(call))
+    one = await fetch_tree(call, _tree_id(call))
     leaves = await _paths(call, await uids_of(call.scope, call.domain), one)
     return Answer.json({leaf["tsuid"]: "No rules matched" for path, leaf in leaves if path is None})
 

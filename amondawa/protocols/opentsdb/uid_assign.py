@@ -36,22 +36,33 @@ async def assign(call: Call) -> Answer:
     if not wanted:
         raise TsdbError("Missing values to assign UIDs")
     uids = await uids_of(call.scope, call.domain)
-    answer: dict[str, dict[str, str]] = {}
-    failed = False
-    for kind, names in wanted.items():
-        given: dict[str, str] = {}
-        errors: dict[str, str] = {}
-        for name in names:
-            try:
-                given[name] = await _assign(uids, kind, name)
-            except BadRequest as error:
-                errors[name] = error.message
-        answer[kind] = dict(sorted(given.items()))
-        if errors:
-            failed = True
-            answer[f"{kind}_errors"] = dict(sorted(errors.items()))
+    done = {kind: await _assign_all(uids, kind, names) for kind, names in wanted.items()}
     await uids.flush()
-    return Answer.json(answer, 400 if failed else 200)
+    answer: dict[str, dict[str, str]] = {}
+    for kind, (given, errors) in done.items():
+        answer[kind] = {name: _given_text(uids, kind, name) for name in sorted(given)}
+        if errors:
+            answer[f"{kind}_errors"] = dict(sorted(errors.items()))
+    return Answer.json(answer, 400 if any(errors for _, errors in done.values()) else 200)
+
+
+async def _assign_all(uids: Uids, kind: str, names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Give ids to names; return those that got one, and what is wrong with the others."""
+    given: list[str] = []
+    errors: dict[str, str] = {}
+    for name in names:
+        try:
+            await _assign(uids, kind, name)
+            given.append(name)
+        except BadRequest as error:
+            errors[name] = error.message
+    return given, errors
+
+
+def _given_text(uids: Uids, kind_name: str, name: str) -> str:
+    """Return the id that a name was given: the one in the log, whichever gateway wrote it there."""
+    kind = kind_of(kind_name)
+    return uid_text((uids.id_of(kind, name) if kind else None) or 0)
 
 
 async def _wanted(call: Call) -> dict[str, list[str]]:
@@ -67,8 +78,8 @@ async def _wanted(call: Call) -> dict[str, list[str]]:
     return body
 
 
-async def _assign(uids: Uids, kind_name: str, name: str) -> str:
-    """Give an id to a name; return its text.
+async def _assign(uids: Uids, kind_name: str, name: str) -> None:
+    """Give an id to a name.
 
     Raises:
         BadRequest: with the original's text.
@@ -80,7 +91,7 @@ async def _assign(uids: Uids, kind_name: str, name: str) -> str:
     known = await uids.find(kind, name)
     if known is not None:
         raise BadRequest(f"Name already exists with UID: {uid_text(known)}")
-    return uid_text(uids.assign(kind, name))
+    uids.assign(kind, name)
 
 
 def check_name(what: str, name: str) -> None:
@@ -109,7 +120,6 @@ async def rename(call: Call) -> Answer:
         await _rename(uids, kind, fields[kind], new)
     except BadRequest as error:
         return Answer.json({"result": "false", "error": error.message}, 400)
-    await uids.flush()
     return Answer.json({"result": "true"})
 
 
@@ -132,15 +142,16 @@ async def _rename(uids: Uids, kind: UidKind, old: str, new: str) -> None:
     """
     check_name(kind, old)
     check_name(kind, new)
-    known = await uids.find(kind, old)
-    if known is None:
-        raise BadRequest(f'Name("{old}") does not exist')
-    taken = await uids.find(kind, new)
-    if taken is not None:
-        where = f"UniqueId(tsdb-uid, {ERROR_KINDS[kind]}, 3)"
-        shown = java_bytes(uid_bytes(taken))
-        raise BadRequest(f'When trying rename("{old}", "{new}") on {where}: new name already assigned ID={shown}')
-    uids.rename(kind, known, new)
+    done = False
+    while not done:  # another gateway may rename or assign between the look and the deed
+        if await uids.find(kind, old) is None:
+            raise BadRequest(f'Name("{old}") does not exist')
+        taken = await uids.find(kind, new)
+        if taken is not None:
+            where = f"UniqueId(tsdb-uid, {ERROR_KINDS[kind]}, 3)"
+            shown = java_bytes(uid_bytes(taken))
+            raise BadRequest(f'When trying rename("{old}", "{new}") on {where}: new name already assigned ID={shown}')
+        done = await uids.rename(kind, old, new)
 
 
 _ENDPOINTS: dict[str, Handler] = {"assign": assign, "rename": rename, "uidmeta": uidmeta, "tsmeta": tsmeta}

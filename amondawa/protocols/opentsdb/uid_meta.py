@@ -66,9 +66,16 @@ async def _written(call: Call, collection: str, key: str) -> Fields:
 
 
 async def _write(call: Call, collection: str, key: str, changes: Fields) -> None:
-    """Write changes over what was written before, or (PUT) in place of it."""
-    before = {} if call.api_method == "PUT" else await _written(call, collection, key)
-    await call.scope.gateway.put_document(call.domain, collection, key, orjson.dumps({**before, **changes}))
+    """Write changes over what was written before, or (PUT) in place of it; of changes that meet none is lost."""
+    gateway = call.scope.gateway
+    if call.api_method == "PUT":
+        await gateway.put_document(call.domain, collection, key, orjson.dumps(changes))
+        return
+    done = False
+    while not done:
+        before = await gateway.get_document(call.domain, collection, key)
+        value = orjson.dumps({**(orjson.loads(before) if before is not None else {}), **changes})
+        done = await gateway.put_document_if(call.domain, collection, key, value, before)
 
 
 # names ------------------------------------------------------------------------------------------------------------
@@ -240,11 +247,13 @@ async def _read_many(call: Call, uids: Uids) -> Answer:
         for name, value in tags.items()
     )
     selection = Selection(call.domain, uids.stored_name("metric", metric), filters)
-    counted = await call.scope.gateway.query([_everything(selection)], _count_series, "tsmeta")
-    counted.sort(key=lambda one: uids.series_ids(one[0]))
-    found = [await _series_description(call, uids, *one) for one in counted]
-    await uids.flush()
-    return Answer.json(found)
+
+    async def read() -> list[Fields]:
+        counted = await call.scope.gateway.query([_everything(selection)], _count_series, "tsmeta")
+        counted.sort(key=lambda one: uids.series_ids(one[0]))
+        return [await _series_description(call, uids, *one) for one in counted]
+
+    return Answer.json(await uids.settled(read))
 
 
 async def _resolve(uids: Uids, metric: str, tags: dict[str, str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
+
+_CHUNK = 50_000
+"""entries of which no document of any allowed size holds more"""
 
 
 class NameTable:
@@ -40,6 +43,26 @@ class NameTable:
         elif uid in self.stored:
             del self.stored[uid], self.by_stored[stored]
 
+    def take_back(self, uid: int) -> None:
+        """Forget the last id, which was tentative; nothing happens when another name has it by now."""
+        if uid != len(self.names) - 1:
+            return
+        name = self.names[uid]
+        stored = self.stored.pop(uid, name)
+        if self.by_stored.get(stored) == uid:
+            del self.by_stored[stored]
+        if self.ids.get(name) == uid:
+            del self.ids[name]
+        self.explicit.discard(uid)
+        self.names.pop()
+        self.created_s.pop()
+
+    def free_stored(self, name: str) -> str:
+        """Return the name under which a new wire name's points are to be stored; the same on every gateway."""
+        while name in self.by_stored:
+            name = f"{name}~{self.by_stored[name]:06X}"
+        return name
+
     def of_stored(self, stored: str) -> int | None:
         """Return the id whose points are stored under a name."""
         uid = self.by_stored.get(stored) if self.by_stored else None
@@ -50,16 +73,23 @@ class NameTable:
         return self.stored.get(uid, self.names[uid]) if self.stored else self.names[uid]
 
 
-def render_log(entries: Sequence[Sequence[str | int]], limit_bytes: int) -> Iterable[bytes]:
-    """Render entries of the log as documents of limited size."""
+def first_document(entries: Sequence[Sequence[str | int]], limit_bytes: int) -> tuple[bytes, int]:
+    """Render the first entries of the log, at least one, as a document of limited size; return it and their number."""
     rows: list[bytes] = []
-    size = 0
+    size = 2
     for entry in entries:
         row = orjson.dumps(entry)
         if rows and size + len(row) > limit_bytes:
-            yield b"[" + b",".join(rows) + b"]"
-            rows, size = [], 0
+            break
         rows.append(row)
         size += len(row) + 1
-    if rows:
-        yield b"[" + b",".join(rows) + b"]"
+    return b"[" + b",".join(rows) + b"]", len(rows)
+
+
+def render_log(entries: Sequence[Sequence[str | int]], limit_bytes: int) -> Iterator[bytes]:
+    """Render entries of the log as documents of limited size."""
+    at = 0
+    while at < len(entries):
+        document, count = first_document(entries[at : at + _CHUNK], limit_bytes)
+        yield document
+        at += count

@@ -111,13 +111,12 @@ def test_only_exact_literals_must_be_known():
     assert make_filter("literal_or", "host", many).required_values() == []
 
 
-def test_filters_look_at_wire_names_and_read_stored_ones():
+async def test_filters_look_at_wire_names_and_read_stored_ones():
     known = uids()
-    uid = known.id_of("tagv", "old", create=True)
-    key = known.id_of("tagk", "host", create=True)
-    assert uid is not None and key is not None
-    known.rename("tagv", uid, "new")
-    known.rename("tagk", key, "machine")
+    known.id_of("tagv", "old", create=True)
+    known.id_of("tagk", "host", create=True)
+    assert await known.rename("tagv", "old", "new")
+    assert await known.rename("tagk", "host", "machine")
     lowered = make_filter("literal_or", "machine", "new").lower(known)
     assert (lowered.name, lowered.values) == ("host", frozenset({"old"}))
     lowered = make_filter("wildcard", "machine", "ne*").lower(known)

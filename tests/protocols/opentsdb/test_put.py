@@ -212,12 +212,12 @@ def test_a_full_cache_forgets_and_finds_the_same_series_again(loader: Loader):
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_a_cache_forgets_after_a_rename(loader: Loader):
+async def test_a_cache_forgets_after_a_rename(loader: Loader):
     scope, uids = made()
     cache = SeriesCache(scope, uids, loader=loader)
     body = json.dumps([GOOD]).encode()
     (before,) = parse_columns(body, cache).refs.tolist()
-    uids.rename("metric", 1, "elsewhere")
+    assert await uids.rename("metric", GOOD["metric"], "elsewhere")
     (after,) = parse_columns(body, cache).refs.tolist()
     assert before != after
 

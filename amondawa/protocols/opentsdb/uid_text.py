@@ -1,0 +1,49 @@
+"""How ids are written: as digits in a TSUID, as bytes in the texts of errors."""
+
+from __future__ import annotations
+
+from amondawa.protocols.opentsdb.errors import NoSuchId
+from amondawa.protocols.opentsdb.uid_log import UidKind
+
+KINDS: tuple[UidKind, ...] = ("metric", "tagk", "tagv")
+ERROR_KINDS: dict[UidKind, str] = {"metric": "metrics", "tagk": "tagk", "tagv": "tagv"}
+"""the words of the error texts"""
+
+UID_HEX = 6
+_ESCAPE = 0xFFFFFF
+"""three bytes do not number everything for ever: from here on an id is FFFFFF and eight more digits"""
+_ESCAPED_HEX = 8
+
+
+def uid_text(uid: int) -> str:
+    """Return an id as hexadecimal digits, as it stands in a TSUID."""
+    if uid < _ESCAPE:
+        return f"{uid:06X}"
+    return f"{_ESCAPE:06X}{uid:08X}"
+
+
+def parse_uids(text: str) -> list[int] | None:
+    """Cut hexadecimal digits into ids; None when they are not whole ids."""
+    ids = []
+    at = 0
+    try:
+        while at < len(text):
+            uid = int(text[at : at + UID_HEX], 16)
+            at += UID_HEX
+            if uid == _ESCAPE and len(text) - at >= _ESCAPED_HEX:
+                uid = int(text[at : at + _ESCAPED_HEX], 16)
+                at += _ESCAPED_HEX
+            ids.append(uid)
+    except ValueError:
+        return None
+    return ids if at == len(text) else None
+
+
+def uid_bytes(uid: int) -> bytes:
+    """Return an id as its bytes in a TSUID."""
+    return bytes.fromhex(uid_text(uid)) if uid != _ESCAPE else b"\xff\xff\xff"
+
+
+def no_such_id(kind: UidKind, uid: int) -> NoSuchId:
+    """Return the error of an id that no name has."""
+    return NoSuchId(ERROR_KINDS[kind], uid_bytes(uid))
