@@ -10,9 +10,11 @@ sequence number, so that storing it again changes nothing.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import structlog
@@ -27,6 +29,8 @@ from amondawa.ingest.recovery import Translation
 from amondawa.ingest.spool import Record, Spool
 from amondawa.model.acknowledgement import Ack
 from amondawa.model.points import WriteBatch
+from amondawa.settings import Settings
+from amondawa.store.base import BlockStore
 
 GATHER_S = 0.02
 """While spooling, writes that come this soon after a commit share the next one: the store has fewer entries to take later."""
@@ -37,6 +41,28 @@ LONGEST_PAUSE_S = 5.0
 """pauses after a failure to store, doubling"""
 
 log = structlog.get_logger()
+
+
+def spool_directory(settings: Settings) -> Path:
+    """Return where the spool of a gateway is: every table space, and every gateway in it, has one of its own."""
+    gateway = settings.gateway_id or socket.gethostname()
+    return Path(settings.data) / "spool" / settings.region / settings.table_space / gateway
+
+
+def open_spooling(settings: Settings, store: BlockStore, registry: SeriesRegistry) -> Spooling | None:
+    """Return what takes entries while the store is away; None where the store is not a service that may be.
+
+    Raises:
+        ConfigError: the directory cannot be used.
+        Corrupt: an entry that was acknowledged does not read back.
+    """
+    directory = spool_directory(settings)
+    accepts = settings.ack != "stored"
+    if settings.store != "dynamodb" or not (accepts or directory.exists()):
+        return None
+    spool = Spool(directory, settings.spool_limit)
+    spool.open()
+    return Spooling(spool, registry, lambda: store.outage, accepts=accepts, rate=settings.spool_drain)
 
 
 class Spooling:
@@ -98,6 +124,19 @@ class Spooling:
         if not self.active:
             return away
         return away or self._cause or "the spool is being drained into the store"
+
+    def statistics(self) -> dict[str, float]:
+        """Return counters and gauges by name."""
+        oldest_us = self.spool.oldest_us
+        return {
+            "spooling": float(self.active),
+            "spool_bytes": float(self.spool.size_bytes),
+            "spool_entries": float(self.spool.entries),
+            "spool_age_seconds": max(0.0, time.time() - oldest_us / 1e6) if oldest_us else 0.0,
+            "spool_full": float(self.spool.full),
+            "spooled_entries": float(self.spooled),
+            "spool_drained_entries": float(self.drained),
+        }
 
     # journal thread ---------------------------------------------------------------------------------------------------
 
