@@ -150,8 +150,10 @@ class Simulated:
         store.open()
         settings = read_settings({"store": "dynamodb"}, {})
         self.gateway = await Gateway.start(settings, store, lambda: int(self.clock.now_s * 1_000))
-        pacing = self.gateway._writer._pacing
-        pacing.clock, pacing.pause = self.clock, self.clock.wait
+        writer = self.gateway._writer
+        assert writer._loop_task is not None
+        writer._loop_task.cancel()  # the tests flush themselves
+        writer._pacing.clock, writer._pacing.pause = self.clock, self.clock.wait
         refs = [self.gateway.resolve("default", "m", (("host", f"{n:05}"),)) for n in range(SERIES)]
         for step in range(10):
             times_ms = np.full(SERIES, END_MS - 600_000 + step * 10_000, np.int64)
