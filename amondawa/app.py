@@ -115,7 +115,7 @@ class Process:
             lane = quick_lane(name, scope, self.metrics, self.access.http)
             await self._show(port, self._application(name, scope), lane)
         self._scope.set_result(scope)
-        self.readiness.serving(gateway.statistics)
+        self.readiness.serving(gateway.statistics, lambda: gateway.outage)
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, flush."""

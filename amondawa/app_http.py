@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -14,8 +15,9 @@ from amondawa import __version__
 from amondawa.auth.caller import context_of
 from amondawa.errors import AmondawaError
 from amondawa.listeners.quick_http import QuickLane, QuickRoute
+from amondawa.model.acknowledgement import noting_acknowledgements
 from amondawa.protocols.access import OPERATOR_ROUTES, HttpAccess, Refuse, route_of
-from amondawa.protocols.base import Scope
+from amondawa.protocols.base import QuickAnswer, QuickBegin, Scope
 from amondawa.protocols.kairosdb import routes as kairosdb
 from amondawa.protocols.native import routes as native
 from amondawa.protocols.native import routes_health
@@ -31,6 +33,8 @@ QUICK_WAYS = (("kairosdb", kairosdb.quick_ways), ("opentsdb", opentsdb.quick_way
 """the dialects with short ways"""
 
 SERVER = f"Amondawa/{__version__}"
+ACK_HEADER = "X-Amondawa-Ack"
+"""on the answer to a write: where what was written is durable, see model.acknowledgement"""
 CLIENT_GONE = 499
 """counted for a request whose client went away"""
 QUERIES = ("/query", "/query/tags", "/query/exp", "/query/gexp", "/query/last", "/q")
@@ -47,7 +51,7 @@ def starting_application(readiness: Readiness, metrics: Metrics, access: HttpAcc
         return web.json_response({"errors": errors}, status=503, headers={"Retry-After": "1"})
 
     app = web.Application()
-    routes_health.add_routes(app, readiness.reasons, metrics.render, metrics.content_type)
+    routes_health.add_routes(app, readiness.reasons, readiness.notes, metrics.render, metrics.content_type)
     app.router.add_route("*", "/{tail:.*}", come_back)
     app.middlewares.append(_only_guarded(access))
     return app
@@ -68,7 +72,7 @@ def common_application(scope: Scope, readiness: Readiness, metrics: Metrics, acc
     """Return the application of the common port: health, metrics and every dialect, also below /domains/{domain}."""
     app = web.Application()
     protocols: dict[web.AbstractRoute, str] = {}
-    routes_health.add_routes(app, readiness.reasons, metrics.render, metrics.content_type)
+    routes_health.add_routes(app, readiness.reasons, readiness.notes, metrics.render, metrics.content_type)
     _claim(app, protocols, "operations")
     for name, dialect in DIALECTS:
         dialect.add_routes(app, scope, prefix="")
@@ -100,9 +104,27 @@ def quick_lane(name: str, scope: Scope, metrics: Metrics, access: HttpAccess) ->
     for protocol, ways_of in QUICK_WAYS:
         if name in ("common", protocol):
             for path, way in ways_of(scope).items():
-                routes.setdefault(path, QuickRoute(protocol, way.begin, way.reads))
+                begin = way.begin if way.reads else _showing_ack(way.begin)
+                routes.setdefault(path, QuickRoute(protocol, begin, way.reads))
     server = f"\r\nServer: {SERVER}".encode()
     return QuickLane(routes, admit, lambda: access.version, count, server, scope.settings.http_idle_s)
+
+
+def _showing_ack(begin: QuickBegin) -> QuickBegin:
+    """Return a short way whose answers say what their acknowledgement stands on."""
+
+    def begin_noting(body: bytes, takes_gzip: bool) -> Coroutine[Any, Any, QuickAnswer] | None:
+        answering = begin(body, takes_gzip)
+        return None if answering is None else answer(answering)
+
+    async def answer(answering: Coroutine[Any, Any, QuickAnswer]) -> QuickAnswer:
+        with noting_acknowledgements() as noted:
+            head, body = await answering
+        if noted.weakest is not None:
+            head = b"%b\r\n%b: %b" % (head, ACK_HEADER.encode(), noted.weakest.value.encode())
+        return head, body
+
+    return begin_noting
 
 
 def _guard(
@@ -136,7 +158,7 @@ def _protocol_of(request: web.Request, protocols: dict[web.AbstractRoute, str]) 
 
 
 def _surround(metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Middleware:
-    """Return the middleware around every request: the end of abandoned queries, counters."""
+    """Return the middleware around every request: the end of abandoned queries, acknowledgements, counters."""
 
     @web.middleware
     async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -144,8 +166,11 @@ def _surround(metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Mi
         reading = _only_reads(request)
         status = CLIENT_GONE
         try:
-            response = await (_while_its_client_waits(handler, request) if reading else handler(request))
+            with noting_acknowledgements() as noted:
+                response = await (_while_its_client_waits(handler, request) if reading else handler(request))
             status = response.status
+            if noted.weakest is not None and not reading:
+                response.headers[ACK_HEADER] = noted.weakest.value
             response.headers.setdefault("Server", SERVER)
         except web.HTTPException as answer:
             status = answer.status

@@ -24,7 +24,7 @@ from amondawa.ingest.rollup_run import RollupRunner
 from amondawa.ingest.spooling import open_spooling
 from amondawa.ingest.upkeep import Upkeep
 from amondawa.ingest.writer import SETTLE_S, Writer
-from amondawa.model.acknowledgement import Ack, note_acknowledgement
+from amondawa.model.acknowledgement import note_acknowledgement
 from amondawa.model.points import WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
 from amondawa.model.result import DeleteReport, Result
@@ -356,6 +356,12 @@ class Gateway:
             self._watchers = tuple(one for one in self._watchers if one is not watcher)
 
         return end
+
+    @property
+    def outage(self) -> str:
+        """Why writes are not stored at once: the store is away, or the spool is being drained; empty = they are."""
+        spooling = self._writer.spooling
+        return self._store.outage if spooling is None else spooling.reason
 
     @property
     def congested(self) -> bool:

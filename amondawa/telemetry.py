@@ -32,11 +32,13 @@ class Readiness:
     def __init__(self) -> None:
         self._phase = "starting: the journal is being read back"
         self._statistics: Statistics | None = None
+        self._outage: Callable[[], str] = str
 
-    def serving(self, statistics: Statistics) -> None:
-        """The gateway is up; from now on its statistics decide."""
+    def serving(self, statistics: Statistics, outage: Callable[[], str] = str) -> None:
+        """The gateway is up; from now on its statistics decide, and `outage`: why the store is away (empty = it is not)."""
         self._phase = ""
         self._statistics = statistics
+        self._outage = outage
 
     def draining(self) -> None:
         """The process is about to end."""
@@ -47,7 +49,27 @@ class Readiness:
         if self._phase:
             return [self._phase]
         statistics = self._statistics() if self._statistics is not None else {}
-        return ["storage full: writes are refused"] if statistics.get("storage_full") else []
+        reasons = []
+        if statistics.get("spool_full"):
+            reasons.append("spool full: writes are refused")
+        elif statistics.get("storage_full"):
+            reasons.append("storage full: writes are refused")
+        if not statistics.get("spool_limit_bytes") and (away := self._outage()):
+            reasons.append(f"writes are refused: {away}")
+        return reasons
+
+    def notes(self) -> Mapping[str, object]:
+        """Return what is to be known although writes are taken: that they go to the spool, and why."""
+        away = self._outage()
+        statistics = self._statistics() if away and self._statistics is not None else {}
+        if not statistics.get("spool_limit_bytes"):
+            return {}
+        return {
+            "spooling": True,
+            "reason": away,
+            "spool_bytes": int(statistics["spool_bytes"]),
+            "spool_entries": int(statistics["spool_entries"]),
+        }
 
 
 class Metrics:
@@ -121,6 +143,8 @@ COUNTERS = frozenset(
         "read_units",
         "row_cache_hits",
         "row_cache_misses",
+        "spool_drained_entries",
+        "spooled_entries",
         "write_units",
     }
 )

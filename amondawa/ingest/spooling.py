@@ -134,6 +134,7 @@ class Spooling:
             "spool_entries": float(self.spool.entries),
             "spool_age_seconds": max(0.0, time.time() - oldest_us / 1e6) if oldest_us else 0.0,
             "spool_full": float(self.spool.full),
+            "spool_limit_bytes": float(self.spool.limit_bytes if self.accepts else 0),
             "spooled_entries": float(self.spooled),
             "spool_drained_entries": float(self.drained),
         }
