@@ -105,6 +105,7 @@ class Process:
         self.access.remember(gateway)
         ruled = self.access.rule(gateway)
         gateway.limit_queries(lambda domain: self.access.keyring.rules_of(domain).query_points)
+        gateway.keep_by_domain(lambda: self.access.keyring.kept_s)
         scope = Scope(self.access.guard(ruled), self.settings)
         await self._tasks.enter_async_context(self.access.keyring.kept_fresh())
         await self._tasks.enter_async_context(ruled.kept_up())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -191,7 +191,7 @@ class Gateway:
         self._store = store
         self._now_ms = now_ms
         plan = BlockPlan(settings.store_column_height_s, settings.store_history_s, settings.store_history_blocks)
-        retention = Retention.parse(settings.store_history_s, settings.retention)
+        self._retention = retention = Retention.parse(settings.store_history_s, settings.retention)
         self._registry = SeriesRegistry()
         self._admission = Admission(plan, retention, self._registry)
         self._blocks = OpenBlocks(store, plan, Throughput.of_settings(settings))
@@ -321,6 +321,10 @@ class Gateway:
     def stored_tags(self, domain: str, tags: Tags) -> Tags:
         """Return tags as they are stored."""
         return tags
+
+    def keep_by_domain(self, domains: Callable[[], Mapping[str, int]]) -> None:
+        """Keep the points of some domains for less than the history: `domains()` gives seconds by domain, see Retention."""
+        self._retention.domains = domains
 
     def limit_queries(self, points_of: Callable[[str], int]) -> None:
         """Have every request read no more points than `points_of(domain)` says (0 = as many as the settings allow)."""

@@ -60,6 +60,8 @@ class Keyring:
         self._hashers: Mapping[str, TagHasher] = {}
         self._keys: Mapping[str, OpenKey] = {}
         self._known: dict[bytes, OpenKey] = {}
+        self.kept_s: Mapping[str, int] = {}
+        """how long each domain with a retention keeps points, in seconds"""
         self.version = 0
         """changes whenever a key did: what was decided before must be decided again"""
 
@@ -110,6 +112,7 @@ class Keyring:
         hashing = {name: one for name, one in rules.items() if one.hashed_tags}
         self._hashers = {name: TagHasher(one.hashed_tags, domains.hash_key(name, one)) for name, one in hashing.items()}
         self._rules = rules
+        self.kept_s = {name: one.retention_s for name, one in rules.items() if one.retention_s}
 
     def _opened(self, credential: Credential) -> OpenKey:
         """Decrypt a key; one that does not decrypt counts as there, but nobody can use it."""

@@ -48,7 +48,7 @@ class Admission:
         if not shortest_ms or earliest_ms >= now_ms - shortest_ms:
             return old
         refs, places = np.unique(batch.refs, return_inverse=True)
-        metrics = [self._registry.metric_of(ref).metric for ref in refs.tolist()]
-        oldest_ms = np.array([self._retention.oldest_ms(metric, now_ms) for metric in metrics], np.int64)
+        owners = map(self._registry.metric_of, refs.tolist())
+        oldest_ms = np.array([self._retention.oldest_ms(one.domain, one.metric, now_ms) for one in owners], np.int64)
         by_rule: npt.NDArray[np.bool_] = batch.times_ms < oldest_ms[places]
         return by_rule if old is None else old | by_rule

@@ -135,12 +135,12 @@ class Sweeper:
     # retention --------------------------------------------------------------------------------------------------------
 
     def _sweep_retention(self, block: Block, now_ms: int) -> None:
-        """Remove the rows of a block that are past the retention of their metric as a whole."""
+        """Remove the rows of a block that are past the retention of their metric or domain as a whole."""
         for domain in self._names.domains(block):
             for name in sorted(self._names.of_block(domain, block)):
-                if self._retention.by_rule_ms(name):
+                if self._retention.by_rule_ms(domain, name):
                     self._check()
-                    oldest_s = self._retention.oldest_ms(name, now_ms) // keys.SECOND_MS
+                    oldest_s = self._retention.oldest_ms(domain, name, now_ms) // keys.SECOND_MS
                     with paid_by({domain: 1.0}):
                         self._sweep_metric(block, self._registry.metric_or_new(domain, name), oldest_s, now_ms)
 

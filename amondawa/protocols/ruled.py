@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 LOOK_S = 5.0
 """how often it is looked whether series must be counted"""
-EXPIRE_S = 3_600.0
-"""how often points past a domain's retention are deleted; they are not shown before that either"""
 COUNTED_DOMAINS = 10_000
 """domains with counters of their own: more than anybody has, fewer than a key for any domain could make up"""
 
@@ -185,7 +183,7 @@ class RuledGateway(PassingDoor):
 
     @contextlib.asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:
-        """Count series and delete what is past its domain's retention, while inside."""
+        """Count series while inside."""
         await self._count()
         task = asyncio.create_task(self._keep_up(), name="domain rules")
         try:
@@ -196,14 +194,9 @@ class RuledGateway(PassingDoor):
                 await task
 
     async def _keep_up(self) -> None:
-        loop = asyncio.get_running_loop()
-        expired_s = loop.time() - EXPIRE_S
         while True:
             try:
                 await self._count()
-                if loop.time() - expired_s >= EXPIRE_S:
-                    await self.expire()
-                    expired_s = loop.time()
             except AmondawaError as error:
                 log.warning("the rules of domains could not be kept up", problem=str(error))
             await asyncio.sleep(LOOK_S)
@@ -213,15 +206,6 @@ class RuledGateway(PassingDoor):
             count = self.usage_of(domain).series
             if rules.series and count.stale(rules.series):
                 count.count(await self._door.find_series(Selection(domain, ""), MIN_TIME_MS, MAX_TIME_MS))
-
-    async def expire(self) -> None:
-        """Delete what is past its domain's retention."""
-        for domain, rules in self._keyring.rules.items():
-            if not rules.retention_s:
-                continue
-            before_ms = self._oldest_ms(domain) - 1
-            for metric in await self._door.metric_names(domain):
-                await self._door.delete(Selection(domain, metric), MIN_TIME_MS, before_ms)
 
 
 def _without_old(batch: WriteBatch, oldest_ms: int, domain: str) -> tuple[WriteBatch, TooOld | None]:

@@ -67,7 +67,7 @@ class Reader:
         """
         view = self._head.view()  # before the directory: what leaves the head is in the directory by then
         selection = query.selection
-        oldest_ms = self._retention.oldest_ms(selection.metric, now_ms)
+        oldest_ms = self._retention.oldest_ms(selection.domain, selection.metric, now_ms)
         if query.start_ms < oldest_ms:
             query = replace(query, start_ms=oldest_ms)
             if query.end_ms < oldest_ms:
@@ -137,7 +137,7 @@ class Reader:
     def series_in(self, selection: Selection, start_ms: int, end_ms: int) -> Int32s:
         """Return the refs that match and have rows in the range, ascending, without reading points."""
         now_ms = self._now_ms()
-        start_ms = max(start_ms, self._retention.oldest_ms(selection.metric, now_ms))
+        start_ms = max(start_ms, self._retention.oldest_ms(selection.domain, selection.metric, now_ms))
         if end_ms < start_ms:
             return NO_REFS
         view = self._head.view(now_ms)

@@ -273,8 +273,9 @@ async def test_a_query_past_the_domains_budget_is_refused_by_every_protocol():
             assert "100" in answer.text
 
 
-async def test_points_past_the_retention_are_refused_hidden_and_deleted():
-    async with guarded() as gateway:
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_points_past_the_retention_are_refused_hidden_and_swept(store: str, tmp_path: Path):
+    async with guarded(store=store, data=str(tmp_path / "data")) as gateway:
         key = gateway.add_key("shop:rw")
         for port, path, body in bodies("old"):
             assert (await gateway.ask(port, "POST", path, body, key.basic)).status == 204
@@ -284,9 +285,10 @@ async def test_points_past_the_retention_are_refused_hidden_and_deleted():
         query = {"start_absolute": 0, "metrics": [{"name": "old"}]}
         answer = await gateway.ask("kairosdb_port", "POST", "/api/v1/datapoints/query", query, key.basic)
         assert answer.json()["queries"][0]["sample_size"] == 0
-        scope = gateway.process._scope.result()
-        assert scope is not None
-        await scope.gateway._door.expire()  # type: ignore[attr-defined]
+        door = gateway.process._gateway
+        assert door is not None
+        await door.flush()
+        assert await door.sweep() == 1
         names = await gateway.ask("kairosdb_port", "GET", "/api/v1/metricnames", None, key.basic)
         assert names.json()["results"] == []
 
