@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
@@ -46,6 +47,8 @@ class Settings:
     """blocks over the history; 0 = blocks of 30 days"""
     retention: str = ""
     """`GLOB=SECONDS`, separated by commas: metrics whose points are kept for less than the history; the first that matches"""
+    rollup: str = ""
+    """`GLOB=AGE:INTERVAL` or `GLOB=AGE:INTERVAL:drop-raw`, separated by commas: whose old blocks are rolled up, by what"""
     tp_write_datapoints: int = 0
     tp_read_datapoints: int = 0
     tp_write_index_key: int = 0
@@ -335,6 +338,17 @@ def _check_rollups(source: str, value: str) -> None:
             raise ConfigError(f"{source} must list intervals such as 1m,1h (s, m, h or d), not {entry.strip()!r}")
 
 
+_ROLLUP_RULE = re.compile(r".+=\d{1,10}[smhdw]?:\d{1,10}[smhdw]?(:drop-raw)?", re.ASCII | re.DOTALL)
+
+
+def _check_rollup(source: str, value: str) -> None:
+    for entry in filter(None, map(str.strip, value.split(","))):
+        if not _ROLLUP_RULE.fullmatch(entry):
+            raise ConfigError(
+                f"{source} must list PATTERN=AGE:INTERVAL or PATTERN=AGE:INTERVAL:drop-raw, times such as 30d, not {entry!r}"
+            )
+
+
 _CHECKS = {
     "data": _check_given,
     "bind": _check_given,
@@ -344,6 +358,7 @@ _CHECKS = {
     "dynamodb_endpoint": _check_endpoint,
     "gateway_id": _check_gateway_id,
     "retention": _check_retention,
+    "rollup": _check_rollup,
     "opentsdb_histograms": _check_histograms,
     "opentsdb_rollups": _check_rollups,
     "allow_anonymous": _check_anonymous,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amondawa.model.points import Points
+from amondawa.model.rollup import RollupUse
 from amondawa.model.series import Series
 
 
@@ -55,6 +56,7 @@ class Result:
         series_count: series that had points in range.
         rows_read, bytes_read: what the store was asked for (cache hits excluded).
         elapsed_ms: wall time.
+        rollup: how rolled-up data served it; None = there were none.
     """
 
     frames: list[Frame]
@@ -63,6 +65,7 @@ class Result:
     rows_read: int = 0
     bytes_read: int = 0
     elapsed_ms: float = 0.0
+    rollup: RollupUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

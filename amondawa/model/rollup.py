@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -94,15 +97,31 @@ class RollupUse:
         return f"{steps}; {'exact' if self.exact else 'approximated'}"
 
 
-@dataclass(slots=True)
-class RollupUses:
-    """What the queries of one request read of rolled-up data, put together for its answer."""
+def joined(uses: Iterable[RollupUse]) -> RollupUse | None:
+    """Return several uses as one; None when there are none."""
+    uses = list(uses)
+    if not uses:
+        return None
+    steps = {step for use in uses for step in use.steps_ms}
+    return RollupUse(tuple(sorted(steps)), all(use.exact for use in uses))
 
-    uses: list[RollupUse] = field(default_factory=list)
 
-    def joined(self) -> RollupUse | None:
-        """Return all uses as one; None when there was none."""
-        if not self.uses:
-            return None
-        steps = {step for use in self.uses for step in use.steps_ms}
-        return RollupUse(tuple(sorted(steps)), all(use.exact for use in self.uses))
+_NOTED: ContextVar[list[RollupUse] | None] = ContextVar("amondawa_rollups", default=None)
+
+
+@contextlib.contextmanager
+def noting_uses() -> Iterator[list[RollupUse]]:
+    """Collect how rolled-up data serve the queries of the work inside, whoever makes them, so that its answer can say so."""
+    uses: list[RollupUse] = []
+    token = _NOTED.set(uses)
+    try:
+        yield uses
+    finally:
+        _NOTED.reset(token)
+
+
+def note_uses(uses: Iterable[RollupUse]) -> None:
+    """Tell the work at hand how rolled-up data served its queries."""
+    noted = _NOTED.get()
+    if noted is not None:
+        noted.extend(uses)

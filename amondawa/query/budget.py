@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from amondawa.errors import Cancelled, LimitExceeded
+from amondawa.model.rollup import RollupUse
 
 _numbers = itertools.count(1)
 
@@ -31,6 +32,8 @@ class Budget:
         self.series = 0
         self.rows_read = 0
         self.bytes_read = 0
+        self.rollups: list[RollupUse] = []
+        """how rolled-up data served the queries"""
         self.started_ms = now_ms()
         self._limits = (points, series, seconds)
         self._deadline = time.monotonic() + seconds

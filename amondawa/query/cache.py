@@ -7,9 +7,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Set
 
 from amondawa.model.points import Points
+from amondawa.store.rollup_items import StoredRow
 
 RowName = tuple[int, int]
 """(ref, base time in seconds)"""
+StoredPoints = Points | StoredRow
+"""a row: its points, or those and its rolled-up data"""
 
 
 class RowCache:
@@ -22,7 +25,7 @@ class RowCache:
         self._budget = budget_bytes
         self._budget_rows = budget_rows
         self._lock = threading.Lock()
-        self._rows: OrderedDict[RowName, tuple[Points, int]] = OrderedDict()
+        self._rows: OrderedDict[RowName, tuple[StoredPoints, int]] = OrderedDict()
         self._bytes = 0
         self.epoch = 0
         self.hits = 0
@@ -33,9 +36,9 @@ class RowCache:
         """Bytes held."""
         return self._bytes
 
-    def find(self, names: Iterable[RowName]) -> dict[RowName, Points]:
+    def find(self, names: Iterable[RowName]) -> dict[RowName, StoredPoints]:
         """Return those of the rows that are here."""
-        found = {}
+        found: dict[RowName, StoredPoints] = {}
         asked = 0
         with self._lock:
             for name in names:
@@ -48,7 +51,7 @@ class RowCache:
         self.misses += asked - len(found)
         return found
 
-    def keep(self, epoch: int, rows: dict[RowName, Points]) -> None:
+    def keep(self, epoch: int, rows: dict[RowName, StoredPoints]) -> None:
         """Keep rows that were read since `epoch`, unless anything changed meanwhile."""
         with self._lock:
             if epoch != self.epoch:
@@ -84,7 +87,10 @@ class RowCache:
         self.drop(gone)
 
 
-def _size(points: Points) -> int:
+def _size(row: StoredPoints) -> int:
+    if isinstance(row, StoredRow):
+        return row.memory_bytes + _size(row.points)
+    points = row
     size = 200 + points.times_ms.nbytes + points.bits.nbytes + (0 if points.kinds.strides == (0,) else len(points))
     size += sum(map(len, points.texts)) + 50 * len(points.texts)
     return size + (0 if points.expires_ms is None else points.expires_ms.nbytes)

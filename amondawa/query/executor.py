@@ -11,9 +11,11 @@ from typing import TypeVar
 
 from amondawa.index.registry import SeriesRegistry
 from amondawa.model.query import Query
-from amondawa.model.result import Frame, Result
+from amondawa.model.result import Result
+from amondawa.model.rollup import note_uses
 from amondawa.query.budget import Budget, RunningQueries
 from amondawa.query.reader import Reader
+from amondawa.query.rollup import RolledSeries, RollupPlan
 from amondawa.store.payer import paid_by
 
 T = TypeVar("T")
@@ -73,10 +75,12 @@ class Executor:
         loop = asyncio.get_running_loop()
         with self.running.hold(budget):
             try:
-                return await loop.run_in_executor(self.pool, self._run, queries, finish, budget)
+                answer = await loop.run_in_executor(self.pool, self._run, queries, finish, budget)
             except asyncio.CancelledError:
                 budget.cancel()
                 raise
+        note_uses(budget.rollups)
+        return answer
 
     def _run(self, queries: Sequence[Query], finish: Callable[[list[Result]], T], budget: Budget) -> T:
         now_ms = self._now_ms()
@@ -84,31 +88,30 @@ class Executor:
         with paid_by({budget.domain: 1.0}):
             results = [self._answer(query, budget, now_ms) for query in queries]
         self.points_read += budget.points
+        budget.rollups += [result.rollup for result in results if result.rollup is not None]
         return finish(results)
 
     def _answer(self, query: Query, budget: Budget, now_ms: int) -> Result:
         started = time.perf_counter()
         rows_before, bytes_before = budget.rows_read, budget.bytes_read
-        frames: list[Frame] = []
-        sample_size = 0
-        for one in self._reader.read(query, budget, now_ms):
-            sample_size += len(one.points)
-            frames.append(Frame(query.selection.metric, (self._registry.series_of(one.ref),), (one.points,)))
-        series_count = len(frames)
+        plan = RollupPlan.of(query)
+        read = [
+            RolledSeries(self._registry.series_of(one.ref), one.points, one.rollups, one.is_cut)
+            for one in self._reader.read(query, budget, now_ms, plan)
+        ]
         clock = QueryClock(
             query.start_ms if query.clock_start_ms is None else query.clock_start_ms,
             query.end_ms if query.clock_end_ms is None else query.clock_end_ms,
             now_ms,
             budget,
         )
-        for stage in query.stages:
-            budget.check()
-            frames = stage.apply(frames, clock)
+        frames, rollup = plan.run(read, clock)
         return Result(
             frames,
-            sample_size,
-            series_count,
+            sum(one.sample_size for one in read),
+            sum(one.sample_size > 0 for one in read),
             budget.rows_read - rows_before,
             budget.bytes_read - bytes_before,
             (time.perf_counter() - started) * 1000,
+            rollup,
         )

@@ -13,12 +13,16 @@ from amondawa.index.rows import NO_REFS, RowDirectory
 from amondawa.ingest.head import Head, HeadView, member_of
 from amondawa.model.points import Int32s, Kind, Points
 from amondawa.model.query import Identity, Query, Selection
+from amondawa.model.rollup import Rollup
 from amondawa.query.budget import Budget
-from amondawa.query.cache import RowCache, RowName
+from amondawa.query.cache import RowCache, RowName, StoredPoints
+from amondawa.query.copies import Copies
+from amondawa.query.rollup import RollupPlan
 from amondawa.store import keys, rows
 from amondawa.store.base import BlockStore
 from amondawa.store.blocks import Block
 from amondawa.store.retention import Retention
+from amondawa.store.rollup_items import StoredRow, read_stored
 
 FETCH_ROWS = 512
 """Rows asked of the store at a time, so that a long query checks its budget now and then."""
@@ -26,10 +30,19 @@ FETCH_ROWS = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesPoints:
-    """One series' points in range."""
+    """One series' points in range.
+
+    Attributes:
+        ref: which series.
+        points: those that are not rolled up; in order of time where there are rolled-up data, else as asked for.
+        rollups: its rolled-up data.
+        is_cut: the range holds some points of a rolled-up interval and not all.
+    """
 
     ref: int
     points: Points
+    rollups: tuple[Rollup, ...] = ()
+    is_cut: bool = False
 
 
 class Reader:
@@ -58,8 +71,10 @@ class Reader:
         self._head = head
         self.cache = cache
 
-    def read(self, query: Query, budget: Budget, now_ms: int) -> Iterator[SeriesPoints]:
+    def read(self, query: Query, budget: Budget, now_ms: int, plan: RollupPlan | None = None) -> Iterator[SeriesPoints]:
         """Yield the series that match and have points in range, in order of creation, points ascending (or descending).
+
+        Where points are kept beside what they were rolled up to, that is read in their place as far as `plan` allows.
 
         Raises:
             LimitExceeded, Cancelled: by the budget.
@@ -80,7 +95,10 @@ class Reader:
         present = np.unique(np.concatenate([in_head, *(refs for _, _, refs in wanted)])) if wanted else in_head
         budget.use_series(len(present))
         for group in _groups(present, wanted):
-            yield from self._read_group(group, wanted, member_of(group, in_head), view, query, budget, now_ms, metric)
+            copies = Copies(self._store, plan, selection.metric, group, view)
+            yield from self._read_group(
+                group, wanted, member_of(group, in_head), view, query, budget, now_ms, metric, copies
+            )
 
     def _read_group(
         self,
@@ -92,24 +110,38 @@ class Reader:
         budget: Budget,
         now_ms: int,
         metric: MetricSeries,
+        copies: Copies,
     ) -> Iterator[SeriesPoints]:
         budget.check()
         parts: dict[int, list[Points]] = {ref: [] for ref in group.tolist()}
+        rolled: dict[int, list[Rollup]] = {}
         for block, base, refs in wanted:
-            fetched = self._fetch_rows(metric, block, base, member_of(group, refs), query, budget)
-            for ref, points in fetched.items():
+            fetched = self._fetch_rows(metric, block, base, member_of(group, refs), query, budget, copies)
+            for ref, row in fetched.items():
+                if isinstance(row, StoredRow):
+                    rolled.setdefault(ref, []).extend(row.rollups)
+                points = row.points if isinstance(row, StoredRow) else row
                 if len(trimmed := points.between(query.start_ms, query.end_ms)):
                     parts[ref].append(trimmed)
         young = view.parts_of(in_head) if len(in_head) else {}
+        in_order = replace(query, limit=0, descending=False) if rolled else query
         for ref, stored in parts.items():
-            points = _finish(stored, young.get(ref), query, now_ms)
-            if len(points):
-                budget.use_points(len(points))
-                yield SeriesPoints(ref, points)
+            rollups, is_cut = _inside(rolled.get(ref, ()), query)
+            points = _finish(stored, young.get(ref), in_order if rollups else query, now_ms)
+            if len(points) or rollups:
+                budget.use_points(len(points) + sum(map(len, rollups)))
+                yield SeriesPoints(ref, points, rollups, is_cut)
 
     def _fetch_rows(
-        self, metric: MetricSeries, block: Block, base: int, refs: Int32s, query: Query, budget: Budget
-    ) -> dict[int, Points]:
+        self,
+        metric: MetricSeries,
+        block: Block,
+        base: int,
+        refs: Int32s,
+        query: Query,
+        budget: Budget,
+        copies: Copies,
+    ) -> dict[int, StoredPoints]:
         """Return the merged rows of series at one base time, from the cache or the store."""
         names: list[RowName] = [(ref, base) for ref in refs.tolist()]
         epoch = self.cache.epoch
@@ -117,20 +149,23 @@ class Reader:
         missing = [name for name in names if name not in found]
         for at in range(0, len(missing), FETCH_ROWS):
             budget.check()
-            whole: dict[RowName, Points] = {}
+            whole: dict[RowName, StoredPoints] = {}
             hashes = {
                 keys.row_key(metric.metric_key, base, self._registry.tags_key_of(name[0])): name
                 for name in missing[at : at + FETCH_ROWS]
             }
+            if copied := copies.find(block, hashes, budget):
+                found.update(copied)
+                hashes = {row_key: name for row_key, name in hashes.items() if name not in copied}
             for row_key, items in self._store.query_many(block.datapoints_table, list(hashes)).items():
                 budget.rows_read += 1
                 budget.bytes_read += sum(len(item.value) for item in items)
-                points, is_whole = rows.read_row_between(items, query.start_ms, query.end_ms)
-                found[hashes[row_key]] = points
+                row, is_whole = read_stored(items, query.start_ms, query.end_ms)
+                found[hashes[row_key]] = row
                 if is_whole:
-                    whole[hashes[row_key]] = points
+                    whole[hashes[row_key]] = row
             self.cache.keep(epoch, whole)
-        return {name[0]: points for name, points in found.items()}
+        return {name[0]: row for name, row in found.items()}
 
     # index only -------------------------------------------------------------------------------------------------------
 
@@ -147,6 +182,12 @@ class Reader:
         parts = [member_of(matched, refs) for _, _, refs in stored]
         parts.append(view.among_between(matched, start_ms, end_ms))
         return np.unique(np.concatenate(parts)).astype(np.int32, copy=False)
+
+
+def _inside(rolled: Sequence[Rollup], query: Query) -> tuple[tuple[Rollup, ...], bool]:
+    """Cut rolled-up data to the range of a query; those of which nothing is left stay only where the range cuts them."""
+    cuts = [one.inside(query.start_ms, query.end_ms) for one in rolled]
+    return tuple(one for one, is_cut in cuts if len(one) or is_cut), any(is_cut for _, is_cut in cuts)
 
 
 def _groups(present: Int32s, wanted: Sequence[tuple[Block, int, Int32s]]) -> Iterator[Int32s]:

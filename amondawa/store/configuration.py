@@ -16,6 +16,7 @@ from amondawa.errors import ConfigError, Corrupt, NotFound
 from amondawa.settings import RANGES, Settings, read_settings
 from amondawa.store.base import BlockStore, Item
 from amondawa.store.open import open_tables
+from amondawa.store.rollup_rules import RollupRules
 
 TABLE = "config"
 _HASH = b"configuration"
@@ -60,8 +61,10 @@ ENTRIES: Mapping[str, Entry] = {
     "mx_turndown_min": Entry("mx_turndown_min", "minutes"),
     "mx_turndown_pct": Entry("mx_turndown_pct", "percent", whole=False),
 }
-"""Keys that are numbers; `retention` is a dictionary of numbers besides."""
+"""Keys that are numbers; `retention` is a dictionary of numbers besides, `rollup` one of texts."""
 RETENTION = "retention"
+ROLLUP = "rollup"
+_DICTIONARIES = (RETENTION, ROLLUP)
 _PAIRS = (("tp_write_datapoints", "tp_read_datapoints"), ("tp_write_index_key", "tp_read_index_key"))
 
 
@@ -90,15 +93,18 @@ def settings_values(configuration: object) -> dict[str, object]:
     """
     if not isinstance(configuration, Mapping):
         raise ConfigError(f"the configuration must be a dictionary, not {type(configuration).__name__}")
-    unknown = [repr(key) for key in configuration if key not in ENTRIES and key != RETENTION]
+    unknown = [repr(key) for key in configuration if key not in ENTRIES and key not in _DICTIONARIES]
     if unknown:
         raise ConfigError(f"unknown configuration key {', '.join(unknown)}")
-    values = {ENTRIES[key].field: _number(key, value) for key, value in configuration.items() if key != RETENTION}
+    numbers = {key: value for key, value in configuration.items() if key not in _DICTIONARIES}
+    values = {ENTRIES[key].field: _number(key, value) for key, value in numbers.items()}
     for write, read in _PAIRS:
         if bool(configuration.get(write, 0)) != bool(configuration.get(read, 0)):
             raise ConfigError(f"{write} and {read} must both be given or both be 0 (on demand)")
     if RETENTION in configuration:
         values["retention"] = _retention_text(configuration[RETENTION])
+    if ROLLUP in configuration:
+        values["rollup"] = _rollup_text(configuration[ROLLUP])
     return values
 
 
@@ -128,6 +134,20 @@ def _retention_text(value: object) -> str:
         if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 < seconds < 2**40:
             raise ConfigError(f"{RETENTION}[{pattern!r}] must be a whole number of seconds, not {seconds!r}")
     return ",".join(f"{pattern}={seconds}" for pattern, seconds in value.items())
+
+
+def _rollup_text(value: object) -> str:
+    """Return the dictionary pattern -> `AGE:INTERVAL` (with `:drop-raw` or without) as the text of the setting."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{ROLLUP} must be a dictionary of metric patterns and rules such as '30d:1m', not {value!r}")
+    for pattern, rule in value.items():
+        if not isinstance(pattern, str) or not pattern or set(pattern) & {",", "="}:
+            raise ConfigError(f"{ROLLUP}: a metric pattern must be a text without ',' and '=', not {pattern!r}")
+        try:
+            RollupRules.parse(f"{pattern}={rule}")
+        except ConfigError as error:
+            raise ConfigError(f"{ROLLUP}[{pattern!r}]: {error}") from error
+    return ",".join(f"{pattern}={rule}" for pattern, rule in value.items())
 
 
 # the table ------------------------------------------------------------------------------------------------------------

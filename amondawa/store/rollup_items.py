@@ -286,13 +286,15 @@ class RowItems:
             points = points.take((points.times_ms < part.start_ms) | (points.times_ms >= part.end_ms))
         return points
 
-    def rewritten(self, row_key: bytes, base_s: int, points: Points, series_key: bytes) -> list[Item]:
+    def rewritten(
+        self, row_key: bytes, base_s: int, points: Points, series_key: bytes, avoid: frozenset[bytes] = frozenset()
+    ) -> list[Item]:
         """Return chunks for points that are to stand in place of all chunks of the row.
 
-        None has the range key of a chunk that a part names: it would not count.
+        None has the range key of a chunk that a part names (it would not count) or one of those to avoid.
         """
         generation = max(map(rows.generation_of, self.chunks), default=0)
-        taken = self.folded
+        taken = self.folded | avoid
         items = []
         for item in rows.chunk_items(row_key, base_s, points, generation, series_key):
             offset_ms, generation, part = keys.parse_chunk_range(item.range)
