@@ -1,4 +1,8 @@
-"""Which periods of roll-ups a batch of points touches that were computed already."""
+"""Which periods of roll-ups a batch of points touches that may have been computed already.
+
+Another gateway may be the one that computes: how far it has come is not known here to the second, but that it never computes
+a period that has not ended is.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from amondawa.model.points import Int64s, WriteBatch
 from amondawa.model.series import Series
 from amondawa.protocols.kairosdb.rollup_periods import PeriodGrid
 
+SETTLE_MS = 3_000
+"""By how much gateways' clocks may differ, and how long a point may need until all of them see it, together."""
 _SINGLE_PERIODS = 16
 """Late points in more periods than this are marked as one range."""
 
@@ -23,7 +29,6 @@ class Source:
         domain, metric: what is read.
         task_id, query_key: for which query.
         grid: its periods.
-        watermark_ms: the end of what was computed.
     """
 
     domain: str
@@ -31,11 +36,10 @@ class Source:
     task_id: str
     query_key: str
     grid: PeriodGrid
-    watermark_ms: int
 
 
 class LateWatch:
-    """The sources of all roll-ups, and the test whether a batch touches what was computed.
+    """The sources of all roll-ups, and the test whether a batch touches a period that has ended, or is about to.
 
     Args:
         series_of: the gateway's.
@@ -44,18 +48,30 @@ class LateWatch:
     def __init__(self, series_of: Callable[[int], Series]) -> None:
         self._series_of = series_of
         self._sources: dict[tuple[str, str], list[Source]] = {}
+        self._ended_ms: dict[Source, int] = {}
         self._newest_ms: int | None = None
+        self._until_ms: int | None = None
 
     def set(self, sources: Iterable[Source]) -> None:
         """Replace all sources."""
         self._sources = {}
         for one in sources:
             self._sources.setdefault((one.domain, one.metric), []).append(one)
-        marks = [one.watermark_ms for group in self._sources.values() for one in group]
-        self._newest_ms = max(marks, default=None)
+        self._until_ms = None
 
-    def touched(self, batch: WriteBatch) -> Iterator[tuple[Source, int, int]]:
+    def _look(self, now_ms: int) -> None:
+        """Note which periods have ended, unless that was noted and none has since."""
+        if self._until_ms is not None and now_ms < self._until_ms:
+            return
+        soon_ms = now_ms + SETTLE_MS
+        sources = [one for group in self._sources.values() for one in group]
+        self._ended_ms = {one: one.grid.floor(soon_ms) for one in sources}
+        self._newest_ms = max(self._ended_ms.values(), default=None)
+        self._until_ms = min((one.grid.after(soon_ms) for one in sources), default=2**63) - SETTLE_MS
+
+    def touched(self, batch: WriteBatch, now_ms: int) -> Iterator[tuple[Source, int, int]]:
         """Yield the ranges of whole periods (start, end exclusive) that late points of a batch fall into."""
+        self._look(now_ms)
         if self._newest_ms is None or not len(batch) or int(batch.times_ms.min()) >= self._newest_ms:
             return
         late = batch.times_ms < self._newest_ms
@@ -64,7 +80,7 @@ class LateWatch:
             series = self._series_of(ref)
             for source in self._sources.get((series.domain, series.metric), ()):
                 own = np.unique(times_ms[refs == ref])
-                for start_ms, end_ms in _ranges(own[own < source.watermark_ms], source.grid):
+                for start_ms, end_ms in _ranges(own[own < self._ended_ms[source]], source.grid):
                     yield source, start_ms, end_ms
 
 

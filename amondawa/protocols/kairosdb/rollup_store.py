@@ -1,8 +1,8 @@
 """What roll-ups keep: tasks, how far each has come, and the ranges that late data touched. All as documents.
 
-A mark (a range that late data touched) carries the generation of its task's runs in which it was made. A run first
-opens the next generation and then works off the marks of former ones, so a mark made meanwhile is never taken for
-one that was worked off.
+A mark (a range that late data touched) carries the second in which it was made. Marks are made by every gateway that takes
+such data, once a second and range; the one that runs the task works them off when they are some seconds old, so that it
+reads what they stand for wherever that was written, and never removes one that another point counts on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ class TaskState:
         watermarks_ms: by query key, the end of the last period that was computed.
         status: by query key, what the last run did; see `rollup_service`.
         last_run_ms: when it ran last; None = never.
+        server: the host that ran it last.
+        computes: fingerprint of what the watermarks are of; "" = of whatever the task computes.
+        since_ms: when the task was made or changed.
     """
 
     next_run_ms: int
@@ -39,20 +42,30 @@ class TaskState:
     watermarks_ms: dict[str, int] = field(default_factory=dict)
     status: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_run_ms: int | None = None
+    server: str = ""
+    computes: str = ""
+    since_ms: int = 0
+
+    def of(self, computes: str) -> TaskState:
+        """Return the state for a task that computes this: what was noted of another definition does not count."""
+        if self.computes not in ("", computes):
+            self.watermarks_ms = {}
+        self.computes = computes
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A range of whole periods of one query that late data touched, end exclusive."""
+    """A range of whole periods of one query that late data touched, end exclusive; made in the second `at_ms` begins."""
 
     query_key: str
-    generation: int
+    at_ms: int
     start_ms: int
     end_ms: int
 
     def key(self, task_id: str) -> str:
         """Return the key of its document."""
-        return f"{quote(task_id, safe='')}/{self.query_key}/{self.generation}/{self.start_ms}/{self.end_ms}"
+        return f"{quote(task_id, safe='')}/{self.query_key}/{self.at_ms}/{self.start_ms}/{self.end_ms}"
 
 
 class RollupStore:
@@ -100,17 +113,23 @@ class RollupStore:
         value = await self._gateway.get_document(domain, STATES, quote(task_id, safe=""))
         return None if value is None else TaskState(**orjson.loads(value))
 
+    async def states(self, domain: str) -> dict[str, TaskState]:
+        """Return how far the tasks of a domain have come, by id."""
+        found = await self._gateway.list_documents(domain, STATES)
+        return {unquote(key): TaskState(**orjson.loads(value)) for key, value in found}
+
     async def put_state(self, domain: str, task_id: str, state: TaskState) -> None:
         """Note how far a task has come."""
         await self._gateway.put_document(domain, STATES, quote(task_id, safe=""), orjson.dumps(state))
 
-    async def marks(self, domain: str, task_id: str) -> list[Mark]:
-        """Return the marks of a task."""
+    async def marks(self, domain: str, task_id: str, until_ms: int = 2**63) -> list[Mark]:
+        """Return the marks of a task, or those made up to a time."""
         found = await self._gateway.list_documents(domain, MARKS, quote(task_id, safe="") + "/")
         marks = []
         for key, _ in found:
-            _, query_key, generation, start_ms, end_ms = key.split("/")
-            marks.append(Mark(query_key, int(generation), int(start_ms), int(end_ms)))
+            _, query_key, at_ms, start_ms, end_ms = key.split("/")
+            if int(at_ms) <= until_ms:
+                marks.append(Mark(query_key, int(at_ms), int(start_ms), int(end_ms)))
         return marks
 
     async def put_mark(self, domain: str, task_id: str, mark: Mark) -> None:

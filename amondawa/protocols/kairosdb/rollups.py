@@ -8,6 +8,7 @@ Source: suite rollups.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ class RollupTask:
     json: bytes
     interval: Span
     queries: tuple[RollupQuery, ...]
+
+    @property
+    def computes(self) -> str:
+        """A fingerprint of what the task computes: its name and interval do not matter."""
+        computed = orjson.dumps(orjson.loads(self.json).get("rollups"), option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(computed).hexdigest()[:32]
 
 
 class IntervalSchema(Schema):
