@@ -148,7 +148,7 @@ class Simulated:
     async def start(self) -> None:
         store = DynamoStore(self.fake.client, "amdw", "one")
         store.open()
-        settings = read_settings({"store": "dynamodb"}, {})
+        settings = read_settings({"store": "dynamodb", "ack": "stored"}, {})
         self.gateway = await Gateway.start(settings, store, lambda: int(self.clock.now_s * 1_000))
         writer = self.gateway._writer
         assert writer._loop_task is not None

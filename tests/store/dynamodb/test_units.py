@@ -34,7 +34,7 @@ class Running:
 
     async def start(self) -> None:
         self.store.open()
-        settings = read_settings({"store": "dynamodb"}, {})
+        settings = read_settings({"store": "dynamodb", "ack": "stored"}, {})
         self.gateway = await Gateway.start(settings, self.store, lambda: NOW_MS)
 
     async def write(self, domain: str, series: int, points: int) -> None:
@@ -67,17 +67,15 @@ async def running() -> AsyncIterator[Running]:
 
 async def test_each_domain_pays_for_the_journal_chunks_index_and_names_of_its_points(running: Running) -> None:
     assert set(running.used()) == {GATEWAY}
-    own = running.used()[GATEWAY][1]
     await running.write("shop", 30, 3)
     await running.write("bank", 10, 3)
     journal = running.used()
-    assert (journal["shop"][1], journal["bank"][1]) == (1 + 3, 3)  # who writes first lists the segment
+    assert (journal["shop"][1] - 3, journal["bank"][1]) in ((0, 3), (1, 3))  # who writes first may list the segment
     await running.gateway.flush()
     used = running.used()
     chunks = {domain: used[domain][1] - journal[domain][1] for domain in ("shop", "bank")}
     assert chunks["shop"] + chunks["bank"] == 40 * 2 + 2 * 2 + 40  # chunks, index, names and domains, tag pairs
     assert chunks["shop"] == pytest.approx(3 * chunks["bank"])
-    assert used[GATEWAY][1] - own <= 6  # the number of the generation, the segments, the block
 
 
 async def test_a_domain_pays_for_its_questions_alone(running: Running) -> None:
@@ -90,14 +88,14 @@ async def test_a_domain_pays_for_its_questions_alone(running: Running) -> None:
     after = running.used()
     assert after["shop"][0] - before["shop"][0] >= 20
     assert after["bank"] == before["bank"]
-    assert after[GATEWAY] == before[GATEWAY]
 
 
 async def test_names_deletes_and_documents_are_paid_for_too(running: Running) -> None:
     await running.write("shop", 5, 1)
     await running.gateway.flush()
+    await running.write("bank", 1, 1)
     for work in (
-        lambda: running.gateway.find_series(Selection("shop", ""), MIN_TIME_MS, MAX_TIME_MS),
+        lambda: running.query("shop"),
         lambda: running.gateway.delete_metric("shop", "m"),
         lambda: running.gateway.put_document("shop", "annotations", "a", b"text"),
         lambda: running.gateway.list_documents("shop", "annotations"),
@@ -105,8 +103,8 @@ async def test_names_deletes_and_documents_are_paid_for_too(running: Running) ->
         before = running.used()
         await work()
         after = running.used()
-        assert sum(after["shop"]) >= sum(before["shop"])
-        assert after[GATEWAY] == before[GATEWAY]
+        assert sum(after["shop"]) > sum(before["shop"])
+        assert after["bank"] == before["bank"]
 
 
 def test_domains_past_the_limit_count_as_the_gateways() -> None:
