@@ -108,6 +108,7 @@ class Process:
         gateway.keep_by_domain(lambda: self.access.keyring.kept_s)
         scope = Scope(self.access.guard(ruled), self.settings)
         await self._tasks.enter_async_context(self.access.keyring.kept_fresh())
+        await self._tasks.enter_async_context(self.access.turns.kept_short())
         await self._tasks.enter_async_context(ruled.kept_up())
         self.metrics.watch(gateway.statistics)
         self.metrics.watch_domains(ruled.usage)

@@ -40,9 +40,9 @@ class Access:
         self.domains = DomainTable(store, self.table)
         self.keyring = Keyring(self.table, self.domains)
         self._applied = AppliedSignatures()
-        turns = Turns()
-        self.http = HttpAccess(settings, self.keyring, self._applied, turns)
-        self.lines = LineAccess(settings, self.keyring, turns)
+        self.turns = Turns()
+        self.http = HttpAccess(settings, self.keyring, self._applied, self.turns)
+        self.lines = LineAccess(settings, self.keyring, self.turns)
 
     async def load(self) -> None:
         """Read the keys and see that nobody is let in by accident.

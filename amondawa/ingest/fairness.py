@@ -10,9 +10,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from amondawa.model.points import WriteBatch
+from amondawa.model.receipt import carries_receipt
+
 T = TypeVar("T")
 
-TURN_POINTS = 8_192
+SHARED_POINTS = 8_192
+"""points of one commit while several domains write: nobody waits long for a commit of somebody else's"""
+TURN_POINTS = 4_096
 """points of one domain in one turn"""
 
 
@@ -88,6 +93,18 @@ class FairQueue(Generic[T]):
             self._turns.append(domain)
         else:
             del self._lines[domain]
+
+
+def cut(batch: WriteBatch) -> list[WriteBatch]:
+    """Return a batch in pieces of SHARED_POINTS points, in order; whole when it is small, has texts, or carries a receipt.
+
+    Texts belong to the whole, and a receipt must be durable with all that it stands for.
+    """
+    if len(batch) <= SHARED_POINTS or batch.texts or carries_receipt():
+        return [batch]
+    columns = batch.points()
+    places = [slice(at, at + SHARED_POINTS) for at in range(0, len(batch), SHARED_POINTS)]
+    return [WriteBatch.of(batch.refs[place], columns.take(place)) for place in places]
 
 
 class Shares:

@@ -12,7 +12,7 @@ import numpy as np
 from amondawa.errors import AmondawaError, StoreError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
-from amondawa.ingest.fairness import FairQueue, Shares
+from amondawa.ingest.fairness import SHARED_POINTS, FairQueue, Shares
 from amondawa.ingest.naming import LooseEntry, SeriesNames
 from amondawa.ingest.run import join_batches
 from amondawa.ingest.spooling import Spooling
@@ -27,8 +27,6 @@ from amondawa.store.payer import paid_by
 
 GROUP_POINTS = 131_072
 """A commit takes at most about this many points, so that an acknowledgement never waits long for others."""
-SHARED_POINTS = 16_384
-"""The same while several domains write: nobody waits long for a commit of somebody else's."""
 PENDING_BYTES = 32 * 1024 * 1024
 """Batches that wait for their commit may occupy this much."""
 _GATEWAY = ""
@@ -128,6 +126,11 @@ class Journal:
         return done
 
     @property
+    def shared(self) -> bool:
+        """Whether several domains write at the same time: none may then commit much at once."""
+        return self._company.shared
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes of all batches that wait for their commit."""
         return self.pending.total
@@ -178,7 +181,7 @@ class Journal:
             if self._spooling is not None:
                 self._spooling.gather()
             with self._wakeup:
-                group = self._queue.take(SHARED_POINTS if self._company.shared else GROUP_POINTS)
+                group = self._queue.take(SHARED_POINTS if self.shared else GROUP_POINTS)
             try:
                 self._commit(group)
             except AmondawaError as error:

@@ -18,7 +18,7 @@ from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest import entry
 from amondawa.ingest.deletes import Deleter
 from amondawa.ingest.erase import Eraser
-from amondawa.ingest.fairness import Shares
+from amondawa.ingest.fairness import Shares, cut
 from amondawa.ingest.flush import Flusher
 from amondawa.ingest.head import Generation, Head
 from amondawa.ingest.journal import PENDING_BYTES, Journal
@@ -262,9 +262,11 @@ class Writer:
         if self.journal.pending.full_for(domain) or self.memory_bytes > memory:
             self._wanted.set()
             raise Overloaded("too many points wait to be stored; slow down")
-        ack = await self.journal.append(batch)
         self._filled.add(domain, batch.memory_bytes)
-        return ack
+        if not self.journal.shared:
+            return await self.journal.append(batch)
+        acks = await asyncio.gather(*[self.journal.append(piece) for piece in cut(batch)])
+        return Ack.SPOOLED if Ack.SPOOLED in acks else Ack.STORED
 
     async def note(self, receipt: bytes) -> None:
         """Make a receipt durable that no write carries. Raises StorageFull, Unavailable."""

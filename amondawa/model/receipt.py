@@ -43,6 +43,12 @@ def accompanied_by(receipt: Receipt | None) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
+def carries_receipt() -> bool:
+    """Say whether the write at hand is to carry a receipt."""
+    receipt = _CURRENT.get()
+    return receipt is not None and not receipt.taken
+
+
 def take_receipt() -> Receipt | None:
     """Return the receipt that the write at hand is to carry, once; None when there is none."""
     receipt = _CURRENT.get()

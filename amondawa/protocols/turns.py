@@ -8,9 +8,11 @@ between two turns the loop looks at every connection, so that nobody waits for m
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from amondawa.model.company import Company
@@ -21,6 +23,10 @@ REQUEST_BYTES = 32 * 1024
 """what an HTTP request takes beside its body, in bytes of put lines that take as long"""
 MOST_BYTES = 16 * TURN_BYTES
 """what a single piece of work is counted at: larger bodies are read in a worker thread"""
+SHORT_S = 0.0005
+"""how long a thread keeps the interpreter in company while others want it"""
+LOOK_S = 0.25
+"""how often it is looked whether there is company"""
 
 
 @dataclass(slots=True)
@@ -40,6 +46,7 @@ class Turns:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._company = Company(clock)
+        self._long_s = sys.getswitchinterval()
         self._accounts: dict[str, _Account] = {}
         self._scheduled = False
 
@@ -59,6 +66,27 @@ class Turns:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         account.waiting.append((future, size_bytes))
         await future
+
+    @contextlib.asynccontextmanager
+    async def kept_short(self) -> AsyncIterator[None]:
+        """While inside, have threads change places more often in company.
+
+        A thread that computes for a loud domain otherwise keeps the interpreter for 5 ms each time that the event loop, the
+        journal or a quiet domain's query wants it. It costs throughput, so that a domain alone has the long interval.
+        """
+        task = asyncio.create_task(self._keep_short(), name="turns")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            sys.setswitchinterval(self._long_s)
+
+    async def _keep_short(self) -> None:
+        while True:
+            sys.setswitchinterval(SHORT_S if self._company.shared else self._long_s)
+            await asyncio.sleep(LOOK_S)
 
     def _schedule(self) -> None:
         if not self._scheduled:
