@@ -151,21 +151,24 @@ class BlockRoller:
     def _whole(
         self, block: Block, rules: RollupRules, wanted: Sequence[RollupRule], report: RollupReport, *, dry_run: bool
     ) -> Iterator[Step]:
-        """Look through all rows of a block that one of the wanted rules is for."""
+        """Look through all rows that one of the wanted rules is for. What is in memory is written at the first step."""
         began_s = self._settled_s()
+        if not dry_run and not self._is_known(block, str(rules), report):
+            return
+        yield Step(block.name, 0, 0)
         metrics = [
             (domain, metric, rule)
             for domain in self._names.domains(block)
             for metric in sorted(self._names.of_block(domain, block))
             if (rule := rules.of(metric)) in wanted and rule is not None
         ]
-        if metrics and not dry_run and not self._is_known(block, str(rules), report):
-            return
         report.blocks.append(block.name)
         for done, (domain, metric, rule) in enumerate(metrics):
             step = Step(block.name, done, len(metrics))
             yield from self._batches(block, self._rows(block, domain, metric, rule), report, step, dry_run=dry_run)
         if not dry_run:
+            step = Step(block.name, len(metrics), len(metrics))
+            yield from self._batches(block, self._late_rows(block, rules, began_s), report, step, dry_run=False)
             self._blocks.note_rollup(block, str(rules), began_s)
             log.info("rolled a block up", block=block.name, rows=report.rolled, points=report.points_before)
         yield Step(block.name, len(metrics), len(metrics))

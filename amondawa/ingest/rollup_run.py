@@ -120,6 +120,8 @@ class RollupRunner:
             self._ongoing = None
             if not dry_run and not await self._take():
                 raise Unavailable("another gateway is rolling blocks up")
+            if self._is_busy():
+                await self._flush()
             report = RollupReport()
             steps = self._roller.steps(rules, report, dry_run=dry_run, again=again)
 
