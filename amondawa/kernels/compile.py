@@ -46,8 +46,21 @@ def _emit_load(typing_context: Any, data: Any, at: Any) -> tuple[Any, Callable[.
     return numba.types.uint64(data, at), emit
 
 
+def _emit_first_byte(typing_context: Any, mask: Any) -> tuple[Any, Callable[..., Any]]:
+    """Describe `first_byte` to the compiler."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zeros = builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+        return builder.lshr(zeros, ir.Constant(ir.IntType(64), 3))
+
+    return numba.types.int64(numba.types.uint64), emit
+
+
 if sys.byteorder != "little":
     raise RuntimeError("the kernels read words as little-endian")
 
 load_word: Callable[[npt.NDArray[np.uint8], int], Any] = intrinsic(_emit_load)
 """Return the eight bytes at an offset as one little-endian word; only inside kernels, and nothing checks the bounds."""
+
+first_byte: Callable[[Any], int] = intrinsic(_emit_first_byte)
+"""Return which byte of a little-endian word holds its lowest bit that is set, 8 when none is; only inside kernels."""

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
-SLICE_BYTES = 64 * 1024
-"""bytes handed to a session at once; between two slices the other connections have their turn"""
+SLICE_BYTES = 256 * 1024
+"""bytes handed to a session at once, a millisecond's work; between two slices the other connections have their turn"""
 HIGH_BYTES = 1024 * 1024
 """bytes read ahead of the session before reading stops"""
 DELAY_S = 0.002
 """how long a small packet waits for others"""
-EAGER_BYTES = 32 * 1024
+EAGER_BYTES = 128 * 1024
 """what has gathered is no longer a small packet"""
 ANSWER_HIGH_BYTES = 256 * 1024
 """answers that a peer may leave unread before its lines are left unread"""

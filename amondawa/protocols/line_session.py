@@ -73,7 +73,7 @@ class Session:
         if not cut:
             self._rest += data
             return b""
-        block = bytes(self._rest) + data[:cut] if self._rest else data[:cut]
+        block = b"".join((self._rest, memoryview(data)[:cut])) if self._rest else data[:cut]
         self._rest = bytearray(data[cut:])
         return block
 
