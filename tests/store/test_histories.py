@@ -1,4 +1,4 @@
-"""Random histories of writes and reads on every embedded engine against a dictionary."""
+"""Random histories of writes and reads on every engine against a dictionary."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amondawa.store.base import BlockStore, Item, Key
+from amondawa.store.dynamodb.store import DynamoStore, Options
 from amondawa.store.memory import MemoryStore
 from amondawa.store.sqlite import SqliteStore
+from tests.store.engines import QUICK
+from tests.store.strict_fake import StrictFake
+from tests.store.strict_fake_faults import Faults
 
 TABLES = ("datapoints_b", "index_b", "metadata")
 HASHES = st.sampled_from([b"a", b"a\0", b"b" * 19, b"b" * 20, b"b" * 300])
@@ -96,3 +100,13 @@ def test_any_history_on_sqlite_agrees_with_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[object, ...]]
 ) -> None:
     check(SqliteStore(tmp_path_factory.mktemp("store")), history)
+
+
+@pytest.mark.parametrize("faults", [(), (0.1, 0.3, 0.1, 0.1, 0.15)], ids=["well", "faults"])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(STEPS, max_size=15), seed=st.integers(0, 2**32))
+def test_any_history_on_dynamodb_agrees_with_a_dictionary(
+    faults: tuple[float, ...], history: list[tuple[object, ...]], seed: int
+) -> None:
+    fake = StrictFake(faults=Faults(*faults, seed=seed, stale=1.0))
+    check(DynamoStore(fake.client, "amdw", "one", Options(4, 4, QUICK)), history)
