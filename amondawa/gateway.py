@@ -16,6 +16,7 @@ from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest.admission import Admission
 from amondawa.ingest.documents import Documents
 from amondawa.ingest.entry import DeleteEntry
+from amondawa.ingest.foresight import Foresight
 from amondawa.ingest.maintenance import Maintainer, Report, Rules
 from amondawa.ingest.receipts import ReceiptBook
 from amondawa.ingest.rollup import BlockRoller, RollupReport, Step
@@ -83,6 +84,10 @@ class GatewayDoor(Protocol):
 
         The watcher must be quick and must not raise.
         """
+
+    @property
+    def outage(self) -> str:
+        """Why the store cannot be asked at present, so that writes are spooled or refused; empty = it can."""
 
     @property
     def congested(self) -> bool:
@@ -199,6 +204,7 @@ class Gateway:
             store, self._registry, self._blocks, settings.cache_write_index_key, settings.cache_query_index_key
         )
         self._names = NameTable(store, self._blocks)
+        self._directory.is_absent = lambda metric, block: self._names.lacks(metric.domain, metric.metric, block)
         self._documents = Documents(store)
         self._cache = RowCache(settings.cache_datapoints_bytes, settings.cache_datapoints_rows)
         self._writer = Writer(
@@ -232,9 +238,23 @@ class Gateway:
             seconds=settings.query_seconds,
             now_ms=now_ms,
         )
+        self._foresight = self._foreseeing(settings) if settings.store == "dynamodb" else None
         self._io = ThreadPoolExecutor(2, "documents")
         self._full_until_ms = 0
         self._watchers: tuple[Watcher, ...] = ()
+
+    def _foreseeing(self, settings: Settings) -> Foresight:
+        """Return what reads ahead of an outage."""
+        return Foresight(
+            self._registry,
+            self._directory,
+            self._names,
+            self._blocks,
+            self._writer.head,
+            settings.default_domain,
+            lambda: self._store.outage,
+            self._now_ms,
+        )
 
     def _rollup_runner(self, settings: Settings, holder: str) -> RollupRunner:
         """Return what rolls old blocks up, in the background and when asked to."""
@@ -271,6 +291,8 @@ class Gateway:
         await asyncio.to_thread(gateway._open)
         await gateway._upkeep.start()
         await gateway._writer.start()
+        if gateway._foresight is not None:
+            gateway._foresight.start()
         return gateway
 
     def _open(self) -> None:
@@ -279,6 +301,8 @@ class Gateway:
 
     async def stop(self, deadline_s: float = 8.0) -> None:
         """Make everything durable, flush within the deadline, and close the store."""
+        if self._foresight is not None:
+            await self._foresight.stop()
         await asyncio.gather(self._writer.stop(deadline_s), self._upkeep.stop())
         await self._rollups.stop()
         self._executor.pool.shutdown(wait=False, cancel_futures=True)

@@ -121,6 +121,10 @@ class NaiveGateway:
         return lambda: self._watchers.remove(watcher)
 
     @property
+    def outage(self) -> str:
+        return ""
+
+    @property
     def congested(self) -> bool:
         return False
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from amondawa.errors import Unavailable
 from amondawa.index.blocks import OpenBlocks
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
@@ -46,6 +47,8 @@ class RowDirectory:
         self._partitions: OrderedDict[tuple[bytes, str], _Partition] = OrderedDict()
         self._size = 0
         self._versions: dict[tuple[bytes, str], int] = {}
+        self.is_absent: Callable[[MetricSeries, Block], bool] = lambda metric, block: False
+        """says, while the store is away, that a metric is known to have no rows in a block"""
 
     def rows(self, metric: MetricSeries, start_s: int, end_s: int) -> list[tuple[Block, int, Int32s]]:
         """Return (block, base time, refs) of every base time in the inclusive range that has rows, oldest first."""
@@ -70,7 +73,12 @@ class RowDirectory:
                 if not missing:
                     return {base: known[base] for base in bases}
                 version = self._versions.get(name, 0)
-            loaded = self._load(metric, block, missing[0], missing[-1])
+            try:
+                loaded = self._load(metric, block, missing[0], missing[-1])
+            except Unavailable:
+                if not self.is_absent(metric, block):
+                    raise
+                return {base: known.get(base, NO_REFS) for base in bases}
             with self._lock:
                 if self._versions.get(name, 0) == version:
                     found = {base: loaded.get(base, NO_REFS) for base in missing}
@@ -179,6 +187,12 @@ class NameTable:
                 known = self._load(domain, block)
                 self._names[(domain, block.name)] = known
             return known
+
+    def lacks(self, domain: str, metric: str, block: Block) -> bool:
+        """Say whether it is known, without asking the store, that a metric has no rows in a block."""
+        with self._lock:
+            known = self._names.get((domain, block.name))
+            return known is not None and metric not in known
 
     def _load(self, domain: str, block: Block) -> dict[str, set[tuple[str, str]]]:
         loaded: dict[str, set[tuple[str, str]]] = {}

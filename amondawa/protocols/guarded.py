@@ -97,6 +97,11 @@ class GuardedGateway:
         return self._door.watch_writes(watcher)
 
     @property
+    def outage(self) -> str:
+        """See GatewayDoor."""
+        return self._door.outage
+
+    @property
     def congested(self) -> bool:
         """See GatewayDoor; for the caller's domain."""
         caller = current_caller()

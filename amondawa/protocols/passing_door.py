@@ -49,6 +49,11 @@ class PassingDoor:
         return self._door.watch_writes(watcher)
 
     @property
+    def outage(self) -> str:
+        """Pass on."""
+        return self._door.outage
+
+    @property
     def congested(self) -> bool:
         """Pass on."""
         return self._door.congested

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
+from amondawa.errors import Unavailable
 from amondawa.protocols.opentsdb.values import SECONDS_BELOW, time_in_ms
 
 if TYPE_CHECKING:
@@ -105,11 +106,20 @@ class Notes:
         self._read = _Read()
 
     async def all(self) -> dict[str, list[Note]]:
-        """Return every annotation by series ("" = global), each list in order of start; not to be changed."""
+        """Return every annotation by series ("" = global), each list in order of start; not to be changed.
+
+        While the store is away they are those that were read last: queries for points need not fail for them.
+        """
         if time.monotonic() - self._read.at > FRESH_SECONDS:
             read = _Read(at=time.monotonic())
             changes = self._changes
-            for _, value in await self._gateway.list_documents(self._domain, COLLECTION):
+            try:
+                documents = await self._gateway.list_documents(self._domain, COLLECTION)
+            except Unavailable:
+                if not self._gateway.outage:
+                    raise
+                return self._read.by_tsuid
+            for _, value in documents:
                 note = Note(**orjson.loads(value))
                 read.by_tsuid.setdefault(note.tsuid, []).append(note)
             if changes != self._changes:  # a write came in between: good for this caller, not for the next

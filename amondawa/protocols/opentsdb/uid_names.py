@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from amondawa.errors import Unavailable
 from amondawa.model.query import Selection
 from amondawa.model.series import Series, Tags
 from amondawa.protocols.opentsdb.errors import NoSuchId
@@ -264,12 +265,18 @@ class Uids:
     async def flush(self) -> None:
         """Make every id given so far durable; callers that come together share one document.
 
+        While the store is away ids wait for it, as the points do that are spooled meanwhile.
+
         Raises:
             Unavailable, StoreError: the entries stay pending for the next flush.
         """
         if self.dirty:
             async with self._logging:
-                await self._save()
+                try:
+                    await self._save()
+                except Unavailable:
+                    if not self._gateway.outage:
+                        raise
 
     async def _save(self) -> None:
         """Append what waits. Entries leave the list only once they are durable, so `dirty` holds until then."""
