@@ -16,6 +16,7 @@ from amondawa.auth.caller import context_of
 from amondawa.errors import AmondawaError
 from amondawa.listeners.quick_http import QuickLane, QuickRoute
 from amondawa.model.acknowledgement import noting_acknowledgements
+from amondawa.model.rollup import joined, noting_uses
 from amondawa.protocols.access import OPERATOR_ROUTES, HttpAccess, Refuse, route_of
 from amondawa.protocols.base import QuickAnswer, QuickBegin, Scope
 from amondawa.protocols.kairosdb import routes as kairosdb
@@ -34,6 +35,7 @@ QUICK_WAYS = (("kairosdb", kairosdb.quick_ways), ("opentsdb", opentsdb.quick_way
 
 SERVER = f"Amondawa/{__version__}"
 ACK_HEADER = "X-Amondawa-Ack"
+ROLLUP_HEADER = "X-Amondawa-Rollup"
 """on the answer to a write: where what was written is durable, see model.acknowledgement"""
 CLIENT_GONE = 499
 """counted for a request whose client went away"""
@@ -104,7 +106,7 @@ def quick_lane(name: str, scope: Scope, metrics: Metrics, access: HttpAccess) ->
     for protocol, ways_of in QUICK_WAYS:
         if name in ("common", protocol):
             for path, way in ways_of(scope).items():
-                begin = way.begin if way.reads else _showing_ack(way.begin)
+                begin = _showing_rollup(way.begin) if way.reads else _showing_ack(way.begin)
                 routes.setdefault(path, QuickRoute(protocol, begin, way.reads))
     server = f"\r\nServer: {SERVER}".encode()
     return QuickLane(routes, admit, lambda: access.version, count, server, scope.settings.http_idle_s)
@@ -123,6 +125,22 @@ def _showing_ack(begin: QuickBegin) -> QuickBegin:
         if noted.weakest is not None:
             head = b"%b\r\n%b: %b" % (head, ACK_HEADER.encode(), noted.weakest.value.encode())
         return head, body
+
+    return begin_noting
+
+
+def _showing_rollup(begin: QuickBegin) -> QuickBegin:
+    """Return a short way whose answers say which rolled-up data they stand on."""
+
+    def begin_noting(body: bytes, takes_gzip: bool) -> Coroutine[Any, Any, QuickAnswer] | None:
+        answering = begin(body, takes_gzip)
+        return None if answering is None else answer(answering)
+
+    async def answer(answering: Coroutine[Any, Any, QuickAnswer]) -> QuickAnswer:
+        with noting_uses() as uses:
+            head, body = await answering
+        use = joined(uses)
+        return (head if use is None else b"%b\r\n%b: %b" % (head, ROLLUP_HEADER.encode(), str(use).encode())), body
 
     return begin_noting
 
@@ -158,7 +176,7 @@ def _protocol_of(request: web.Request, protocols: dict[web.AbstractRoute, str]) 
 
 
 def _surround(metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Middleware:
-    """Return the middleware around every request: the end of abandoned queries, acknowledgements, counters."""
+    """Return the middleware around every request: the end of abandoned queries, what it stands on, counters."""
 
     @web.middleware
     async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -166,11 +184,14 @@ def _surround(metrics: Metrics, protocol_of: Callable[[web.Request], str]) -> Mi
         reading = _only_reads(request)
         status = CLIENT_GONE
         try:
-            with noting_acknowledgements() as noted:
+            with noting_acknowledgements() as noted, noting_uses() as uses:
                 response = await (_while_its_client_waits(handler, request) if reading else handler(request))
             status = response.status
             if noted.weakest is not None and not reading:
                 response.headers[ACK_HEADER] = noted.weakest.value
+            use = joined(uses)
+            if use is not None:
+                response.headers[ROLLUP_HEADER] = str(use)
             response.headers.setdefault("Server", SERVER)
         except web.HTTPException as answer:
             status = answer.status

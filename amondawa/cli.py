@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from amondawa.cli_access import ac
 from amondawa.cli_client import names, query, write
 from amondawa.cli_load import load
 from amondawa.cli_package import package
+from amondawa.cli_rollup import rollup_blocks
 from amondawa.cli_schema import configure, create_schema, delete_schema
 from amondawa.cli_serve import serve
 from amondawa.cli_settings import settings
@@ -21,6 +23,8 @@ from amondawa.errors import AmondawaError, ConfigError
 
 WRONG_USE = 2
 FAILED = 1
+INTERRUPTED = 130
+"""as shells report a command that Ctrl-C ended"""
 
 
 class _ServesByDefault(click.Group):
@@ -47,6 +51,7 @@ for command in (
     create_schema,
     delete_schema,
     package,
+    rollup_blocks,
     write,
     query,
     names,
@@ -58,7 +63,7 @@ for command in (
 
 
 def command_line(arguments: Sequence[str]) -> int:
-    """Run one command; return the exit status: 0 done, 1 failed, 2 wrong use or wrong setting."""
+    """Run one command; return the exit status: 0 done, 1 failed, 2 wrong use or wrong setting, 130 interrupted."""
     try:
         outcome: Any = amondawa.main(list(arguments), prog_name="amondawa", standalone_mode=False)
     except click.ClickException as error:
@@ -68,7 +73,10 @@ def command_line(arguments: Sequence[str]) -> int:
     except AmondawaError as error:
         return _fail(str(error), FAILED)
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", FAILED)
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has enough: nothing to flush
+        return FAILED
     return outcome if isinstance(outcome, int) else 0
 
 

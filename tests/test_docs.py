@@ -68,7 +68,7 @@ def test_every_command_and_file_that_a_page_names_exists(page: Path):
     text = page.read_text()
     for name in re.findall(r"(?<!venv/)\bbin/([a-z_]+)", text):
         assert os.access(ROOT / "bin" / name, os.X_OK), name
-    for command in re.findall(r"bin/amondawa ([a-z]+)", text):
+    for command in re.findall(r"bin/amondawa ([a-z][a-z_-]*)", text):
         assert command in amondawa.commands
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / target).exists(), target

@@ -7,7 +7,7 @@ that was rolled up before is looked at only where its list of late rows says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import structlog
 
@@ -61,6 +61,13 @@ class RollupReport:
         self.points_after += change.points_after
         self.bytes_before += change.bytes_before
         self.bytes_after += change.bytes_after
+
+    def take_in(self, later: RollupReport) -> None:
+        """Add what a later run did; what waits is what waits after it."""
+        for one in fields(self):
+            if one.name != "waiting":
+                setattr(self, one.name, getattr(self, one.name) + getattr(later, one.name))
+        self.waiting = later.waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,10 +118,10 @@ class RollupRunner:
         """
         async with self._turn:
             self._ongoing = None
-            if not dry_run and not await self._take():
-                raise Unavailable("another gateway is rolling blocks up")
-            if self._is_busy():
-                await self._flush()
+            if not dry_run:
+                if not await self._take():
+                    raise Unavailable("another gateway is rolling blocks up")
+                await self._flush()  # it may make blocks
             report = RollupReport()
             steps = self._roller.steps(rules, report, dry_run=dry_run, again=again)
 
@@ -129,7 +129,7 @@ class RollupRunner:
                 progress(step)
                 return True
 
-            await self._walk(_Ongoing(steps, report, flushed=dry_run), told, renew=not dry_run)
+            await self._walk(_Ongoing(steps, report, flushed=True), told, renew=not dry_run)
             self.rows_rolled += report.rolled
             return report
 

@@ -19,11 +19,17 @@ def render_results(results: Sequence[Result]) -> bytes:
 
     A stream of one series has its tags as texts; one that several series were brought together in has every value of
     each tag, sorted. Longs are integers, doubles numbers with a point, texts strings; NaN and the infinities, which
-    JSON lacks, null.
+    JSON lacks, null. A query that rolled-up data served says so in `rollup`.
     """
-    return orjson.dumps(
-        {"queries": [{"sample_size": one.sample_size, "results": [*map(_stream, one.frames)]} for one in results]}
-    )
+    return orjson.dumps({"queries": [_query(one) for one in results]})
+
+
+def _query(result: Result) -> dict[str, Any]:
+    """Return the answer of one query."""
+    answer: dict[str, Any] = {"sample_size": result.sample_size, "results": [*map(_stream, result.frames)]}
+    if result.rollup is not None:
+        answer["rollup"] = {"intervals_ms": list(result.rollup.steps_ms), "exact": result.rollup.exact}
+    return answer
 
 
 def _stream(frame: Frame) -> dict[str, Any]:
