@@ -76,7 +76,9 @@ async def _roll_up(settings: Settings, rules: RollupRules, *, dry_run: bool, aga
     """Start a gateway without ports over the store, and have it roll up."""
     from amondawa.gateway import Gateway
     from amondawa.store.open import open_store
+    from amondawa.telemetry import configure_logs
 
+    configure_logs(settings.log)
     if settings.store == "memory":
         raise ConfigError("the store `memory` lives in the gateway's process: it has no blocks to roll up from outside")
     own = settings.gateway_id or f"{socket.gethostname()}-rollup-blocks"
@@ -125,6 +127,8 @@ def _told(report: RollupReport, *, dry_run: bool) -> list[str]:
         f"points {report.points_before} -> {report.points_after}",
         f"bytes  {_size(report.bytes_before)} -> {_size(report.bytes_after)}",
     ]
+    if report.rolled < report.rows:
+        lines.append("the other rows are rolled up already, or would not take less room")
     if report.failed:
         lines.append(f"{report.failed} rows cannot be read and were left as they are (see the log)")
     return lines

@@ -4,6 +4,7 @@ its body).
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ SAMPLING = {"value": 5, "unit": "minutes"}
 
 
 async def rolled(running: Running) -> None:
-    """Write an hour of old points, one every ten seconds, and roll them up."""
-    points = [[(OLD_S + at) * 1000, at % 7] for at in range(0, 3_600, 10)]
+    """Write an hour of old points, one a second, and roll them up."""
+    noise = random.Random(1)
+    points = [[OLD_S * 1000 + at, noise.randrange(10_000)] for at in range(0, 3_600_000, 1_000)]
     body = [{"name": "m", "tags": {"host": "a"}, "datapoints": points}]
     status, _ = await running.ask("http_port", "POST", "/api/v1/default/datapoints", body)
     assert status == 204
@@ -80,4 +82,4 @@ async def test_the_bodies_of_kairosdb_tell_nothing(headers: dict[str, str]) -> N
         assert status == 200
         assert set(body) == {"queries"}
         assert set(body["queries"][0]) == {"sample_size", "results"}
-        assert body["queries"][0]["sample_size"] == 360
+        assert body["queries"][0]["sample_size"] == 3_600

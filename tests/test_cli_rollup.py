@@ -37,8 +37,9 @@ async def _write(directory: Path) -> None:
     gateway = await Gateway.start(Settings(), store)
     ref = gateway.resolve("default", "m", (("host", "a"),))
     times = OLD_MS + np.arange(0, 3_600_000, 1_000)
+    values = np.random.default_rng(1).integers(0, 10_000, len(times))
     await gateway.write(
-        WriteBatch(np.full(len(times), ref, np.int32), times, np.full(len(times), Kind.LONG, np.uint8), times % 1_009)
+        WriteBatch(np.full(len(times), ref, np.int32), times, np.full(len(times), Kind.LONG, np.uint8), values)
     )
     await gateway.stop()
 

@@ -13,6 +13,8 @@ from amondawa.store.base import Item, Key
 from amondawa.store.rollup_items import COPIES, MOST_FOLDED, PARTS, RowItems
 from amondawa.store.rollup_rules import RollupRule
 
+MOST_SHARE = 1.0
+"""A row is left as it is unless rolled-up data take less than this share of its points' bytes: nothing would be gained."""
 WINDOW_POINTS = 1_000_000
 """A row with more points than this is put together a stretch of time at a time."""
 
@@ -81,7 +83,8 @@ def roll_row(items: Sequence[Item], rule: RollupRule, place: RowPlace, made_ms: 
     whole = [*row.rollups, *([] if fresh is None else [fresh])]
     if not row.parts and (fresh is None or len(fresh) >= fresh.points):
         return None
-    return _folded(row, join(whole, step_ms) if whole else None, left, place, made_ms, is_changed=fresh is not None)
+    change = _folded(row, join(whole, step_ms) if whole else None, left, place, made_ms, is_changed=fresh is not None)
+    return change if row.parts or change.bytes_after < MOST_SHARE * change.bytes_before else None
 
 
 def _common_step(rollups: Sequence[Rollup], wanted_ms: int) -> int | None:
@@ -138,6 +141,8 @@ def _copied(row: RowItems, step_ms: int, place: RowPlace, made_ms: int) -> RowCh
     if rollup is None or len(left) or len(rollup) >= rollup.points:
         return None
     puts = _encoded(place, rollup, COPIES, made_ms)
+    if _size(puts) >= MOST_SHARE * _size(row.chunks):
+        return None
     written = {item.range for item in puts}
     gone = [item for item in row.copies if item.range not in written]
     before = _size((*row.chunks, *row.copies))

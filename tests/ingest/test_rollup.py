@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from amondawa.aggregate.fill import DownsampleSeries, Downsampling, Fill
 from amondawa.aggregate.grid import Grid
 from amondawa.aggregate.group import GroupSeries
 from amondawa.errors import StoreError, Unavailable
+from amondawa.ingest import rollup_row
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Identity, Selection, Stage
 from amondawa.model.rollup import RollupUse
 from amondawa.model.timespan import Span, Unit
@@ -32,6 +34,12 @@ RANGE_STAGES: tuple[type[RangeStage], ...] = (Sum, Average, Minimum, Maximum, Co
 FUNCTIONS = ("sum", "zimsum", "avg", "min", "mimmax", "max", "count", "first", "last")
 FIVE_MINUTES = Span(5, Unit.MINUTES)
 EVERY_10_S: dict[int, Value] = {time: (time // 10_000) % 97 for time in range(0, HOUR_MS, 10_000)}
+
+
+@pytest.fixture(autouse=True)
+def even_small_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rows rolled up whose points take less room as they are, too."""
+    monkeypatch.setattr(rollup_row, "MOST_SHARE", 1e9)
 
 
 @pytest.fixture(params=ENGINES)
@@ -217,6 +225,20 @@ async def test_metrics_without_a_rule_stay_and_the_first_rule_counts(pair: Pair)
     assert report.rolled == 2
     uses = [(await pair.both(metric=metric))[0].rollup for metric in ("web.a", "web.b", "db")]
     assert uses == [ROUGH, RollupUse((300_000,), exact=False), None]
+
+
+@pytest.mark.parametrize("rules", [DROP, KEEP])
+async def test_a_row_that_would_not_take_less_room_is_left_as_it_is(
+    pair: Pair, rules: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup_row, "MOST_SHARE", 1.0)
+    await pair.write(dict.fromkeys(EVERY_10_S, 5), host="constant")
+    noise = random.Random(1)
+    await pair.write({time: noise.randrange(10_000) for time in range(0, HOUR_MS, 500)}, host="noisy")
+    report = await pair.roll(rules)
+    assert (report.rows, report.rolled) == (2, 1)
+    for kind in RANGE_STAGES:
+        await agree(pair, grouped(kind))
 
 
 # what comes late --------------------------------------------------------------------------------------------------------
