@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from amondawa.client.requests import ClientError, Query, Series, Value
+from amondawa.client.forms import parse_value
+from amondawa.client.requests import ClientError, Query, Series
 from amondawa.client.synchronous import Client
 
 if TYPE_CHECKING:
@@ -47,19 +48,14 @@ def parse_tags(texts: tuple[str, ...]) -> dict[str, list[str]]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
-            raise click.UsageError(f"--tag {text!r} is not NAME=VALUE")
+            raise click.UsageError(f"{text!r} is not NAME=VALUE")
         tags.setdefault(name, []).append(value)
     return tags
 
 
-def parse_value(text: str) -> Value:
-    """Return a value: a whole number, another number, or the text itself."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def complain(text: str) -> None:
+    """Say something in one line on stderr."""
+    click.echo("amondawa: " + " ".join(text.split()), err=True)
 
 
 @click.command()
@@ -77,7 +73,11 @@ def write(metric: str, value: str | None, tags: tuple[str, ...], time_ms: int | 
             raise click.UsageError("give the value to write")
         named = {name: values[-1] for name, values in parse_tags(tags).items()}
         at_ms = time.time_ns() // 1_000_000 if time_ms is None else time_ms
-        client.write([Series(metric, named, [(at_ms, parse_value(value))])])
+        try:
+            points = [(at_ms, parse_value(value))]
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        client.write([Series(metric, named, points)])
     return 0
 
 
@@ -104,7 +104,10 @@ def _read_lines() -> Iterator[Series]:
         if len(words) < 3 or not words[1].lstrip("-").isdigit():
             raise click.UsageError(f"line {number} is not METRIC TIME_MS VALUE NAME=VALUE …")
         tags = {name: values[-1] for name, values in parse_tags(tuple(words[3:])).items()}
-        yield Series(words[0], tags, [(int(words[1]), parse_value(words[2]))])
+        try:
+            yield Series(words[0], tags, [(int(words[1]), parse_value(words[2]))])
+        except ValueError as error:
+            raise click.UsageError(f"line {number}: {error}") from error
 
 
 @click.command()

@@ -13,6 +13,7 @@ from amondawa.cli_client import client_options, make_client
 from amondawa.client.requests import ClientError, Series
 
 LOOK_S = 0.1
+INTERRUPTED = 130
 
 
 @dataclass(slots=True)
@@ -34,12 +35,14 @@ class Plan:
         batch: points of one request, one of each of as many series.
         pause_s: from the beginning of one request to that of the next; 0 = none.
         duration_s: of the whole.
+        ended: set when it is to end before that.
     """
 
     metric: str
     batch: int
     pause_s: float
     duration_s: float
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @click.command()
@@ -61,10 +64,15 @@ def load(metric: str, rate: float, threads: int, duration: float, batch_size: in
     began = time.monotonic()
     for worker in workers:
         worker.start()
-    _watch(workers, figures, duration)
+    status = 0
+    try:
+        _watch(workers, figures, duration)
+    except KeyboardInterrupt:  # what was done until then is told
+        status = INTERRUPTED
+        plan.ended.set()
     for worker in workers:
         worker.join()
-    return _tell(figures, time.monotonic() - began)
+    return _tell(figures, time.monotonic() - began) or status
 
 
 def _work(options: dict[str, Any], plan: Plan, number: int, figures: Figures) -> None:
@@ -72,7 +80,7 @@ def _work(options: dict[str, Any], plan: Plan, number: int, figures: Figures) ->
     began = time.monotonic()
     due = began
     with make_client(options) as client:
-        while time.monotonic() - began < plan.duration_s:
+        while time.monotonic() - began < plan.duration_s and not plan.ended.is_set():
             now_ms = time.time_ns() // 1_000_000
             batch = [
                 Series(plan.metric, {"thread": str(number), "series": str(one)}, [(now_ms, one)])
@@ -88,7 +96,7 @@ def _work(options: dict[str, Any], plan: Plan, number: int, figures: Figures) ->
                 figures.latencies_s.append(time.monotonic() - sent)
                 figures.points += plan.batch
             due += plan.pause_s
-            time.sleep(max(0.0, min(due - time.monotonic(), began + plan.duration_s - time.monotonic())))
+            plan.ended.wait(max(0.0, min(due - time.monotonic(), began + plan.duration_s - time.monotonic())))
 
 
 def _watch(workers: list[threading.Thread], figures: list[Figures], duration_s: float) -> None:

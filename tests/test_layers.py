@@ -57,6 +57,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "client/frames.py",
         "aggregate/*.py",
     ),
+    "pyarrow": ("client/parquet.py",),
     "boto3": ("store/dynamodb/*.py",),
     "botocore": ("store/dynamodb/*.py",),
     "numba": ("kernels/*.py",),

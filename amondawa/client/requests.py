@@ -30,6 +30,19 @@ _UNITS = {
 }
 
 
+_DAY_MS = 86_400_000
+_UNIT_MS = {
+    "milliseconds": 1,
+    "seconds": 1_000,
+    "minutes": 60_000,
+    "hours": 3_600_000,
+    "days": _DAY_MS,
+    "weeks": 7 * _DAY_MS,
+    "months": 30 * _DAY_MS,
+    "years": 365 * _DAY_MS,
+}
+
+
 class ClientError(AmondawaError):
     """The gateway could not be reached, or said something that no gateway says."""
 
@@ -48,6 +61,10 @@ class Refused(ClientError):
         self.status = status
         self.text = text
         self.retry_after_s = retry_after_s
+
+
+class TooLarge(ClientError):
+    """An answer is larger than the caller takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,14 @@ class Query:
         body: dict[str, Any] = {"metrics": [metric], **_time("start", self.start)}
         return body if self.end is None else {**body, **_time("end", self.end)}
 
+    def range_ms(self, now_ms: int) -> tuple[int, int]:
+        """Return start and end in ms since 1970 UTC. Raises ValueError for a time that is not well formed."""
+        start, end = _moment(self.start), now_ms if self.end is None else _moment(self.end)
+        return (
+            start if isinstance(start, int) else _before(now_ms, start),
+            end if isinstance(end, int) else _before(now_ms, end),
+        )
+
 
 def _values(value: str | Sequence[str]) -> str | list[str]:
     return value if isinstance(value, str) else list(value)
@@ -125,21 +150,34 @@ def parse_span(text: str) -> dict[str, Any]:
 
 
 def _time(which: str, time: Time) -> dict[str, Any]:
-    if isinstance(time, datetime):
-        return {f"{which}_absolute": round(time.timestamp() * 1000)}
+    moment = _moment(time)
+    if isinstance(moment, int):
+        return {f"{which}_absolute": moment}
+    return {f"{which}_relative": moment}
+
+
+def _moment(time: Time) -> int | dict[str, Any]:
+    """Return a time in ms since 1970 UTC, or as the span before now that it is. Raises ValueError."""
     if isinstance(time, int):
-        return {f"{which}_absolute": time}
+        return time
+    if isinstance(time, datetime):
+        return round(time.timestamp() * 1000)
     text = time.strip()
     if text == "now":
-        return {f"{which}_relative": {"value": 0, "unit": "milliseconds"}}
+        return {"value": 0, "unit": "milliseconds"}
     if text.lstrip("-").isdigit():
-        return {f"{which}_absolute": int(text)}
+        return int(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return {f"{which}_relative": parse_span(text)}
+        return parse_span(text)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return {f"{which}_absolute": round(aware.timestamp() * 1000)}
+    return round(aware.timestamp() * 1000)
+
+
+def _before(now_ms: int, span: dict[str, Any]) -> int:
+    """Return the time a span before now; months and years have 30 and 365 days here."""
+    return now_ms - int(span["value"] * _UNIT_MS[span["unit"]])
 
 
 class Prepared(NamedTuple):

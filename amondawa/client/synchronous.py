@@ -18,6 +18,7 @@ from amondawa.client.requests import (
     Refused,
     Series,
     Stream,
+    TooLarge,
     checked,
     delete_metric_request,
     names_request,
@@ -87,9 +88,17 @@ class Client:
 
         return frame_of(self.streams(query))
 
-    def streams(self, query: Query) -> list[Stream]:
-        """Run a query; return its results as they come. Raises ClientError, Refused, ValueError."""
-        return streams_of(self._send(query_request(self.account, query)))
+    def streams(self, query: Query, limit_bytes: int = 0) -> list[Stream]:
+        """Run a query; return its results as they come.
+
+        Args:
+            query: what to read.
+            limit_bytes: largest answer that is taken; 0 = any.
+
+        Raises:
+            ClientError, Refused, ValueError; TooLarge: the answer is larger than that.
+        """
+        return streams_of(self._send(query_request(self.account, query), limit_bytes))
 
     def metric_names(self, prefix: str = "") -> list[str]:
         """Return the domain's metrics. Raises ClientError, Refused."""
@@ -111,11 +120,11 @@ class Client:
         """Delete a metric. Raises ClientError, Refused."""
         self._send(delete_metric_request(self.account, name))
 
-    def _send(self, prepared: Prepared) -> Any:
+    def _send(self, prepared: Prepared, limit_bytes: int = 0) -> Any:
         """Send a request, and again while the gateway says that it may come back or the network fails."""
         for left in reversed(range(self._tries)):
             try:
-                return self._try(prepared)
+                return self._try(prepared, limit_bytes)
             except Refused as error:
                 if error.retry_after_s is None or not left:
                     raise
@@ -127,12 +136,15 @@ class Client:
                 time.sleep(0.1 * (self._tries - left))
         raise ClientError("no try was allowed")
 
-    def _try(self, prepared: Prepared) -> Any:
+    def _try(self, prepared: Prepared, limit_bytes: int) -> Any:
         connection = self._connected()
         headers = sign_headers(self.account, *prepared)
         connection.request(prepared.method, prepared.target, prepared.body, headers)
         answer = connection.getresponse()
-        body = answer.read()
+        body = answer.read(limit_bytes + 1) if limit_bytes else answer.read()
+        if limit_bytes and len(body) > limit_bytes:
+            self.close()
+            raise TooLarge(f"the answer is larger than {limit_bytes} bytes")
         return checked(answer.status, dict(answer.getheaders()), body)
 
     def _connected(self) -> http.client.HTTPConnection:

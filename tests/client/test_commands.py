@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,7 +112,7 @@ def test_load_keeps_its_rate_and_tells_how_it_went(server: ServerProcess):
     assert run(server, "names", domain="load").stdout.split() == ["load.rated"]
 
 
-@pytest.mark.parametrize("form", ["json", "csv", "opentsdb"])
+@pytest.mark.parametrize("form", ["json", "csv", "opentsdb", "kairosdb"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_what_was_exported_is_imported_the_same(rooms: ServerProcess, tmp_path: Path, form: str, suffix: str):
     first, second = (str(tmp_path / f"{name}.{form}{suffix}") for name in ("first", "second"))
@@ -127,9 +129,114 @@ def test_an_import_goes_on_where_it_stopped(server: ServerProcess, tmp_path: Pat
     lines = [json.dumps({"name": f"m{n}", "tags": {"a": "b"}, "datapoints": [[START_MS, n]]}) for n in range(4)]
     file, mark = tmp_path / "points.json", tmp_path / "mark"
     file.write_text("\n".join([*lines[:2], "damaged"]) + "\n")
-    assert run(server, "import", str(file), domain="going").returncode == 2
+    stopped = run(server, "import", str(file), domain="going")
+    assert stopped.returncode == 1
+    assert f"{file}:3: " in stopped.stderr
+    assert "--skip 2" in stopped.stderr
+    assert run(server, "names", domain="going").stdout.split() == ["m0", "m1"]
     file.write_text("\n".join(lines) + "\n")
     mark.write_text("3")
     assert run(server, "import", str(file), "--resume", str(mark), domain="going").stderr.endswith("1 points\n")
     assert not mark.exists()
-    assert run(server, "names", domain="going").stdout.split() == ["m3"]
+    assert run(server, "names", domain="going").stdout.split() == ["m0", "m1", "m3"]
+
+
+KINDS = [
+    [START_MS, 2**63 - 1],
+    [START_MS + 1, -(2**63)],
+    [START_MS + 2, 0.1],
+    [START_MS + 3, 5.0],
+    [START_MS + 4, "☃\n"],
+]
+
+
+@pytest.mark.parametrize("suffix", ["kairosdb", "json.gz", "csv", "parquet"])
+def test_every_type_and_any_name_goes_through_a_file(server: ServerProcess, tmp_path: Path, suffix: str):
+    given, out, domain = tmp_path / "given.json", tmp_path / f"out.{suffix}", f"types_{suffix.replace('.', '_')}"
+    given.write_text(json.dumps({"name": "m ü", "tags": {"a b": "c=d"}, "datapoints": KINDS}) + "\n")
+    form = ("--format", "kairosdb") if suffix == "kairosdb" else ()
+    assert run(server, "import", str(given), domain=domain).returncode == 0
+    assert run(server, "export", str(out), *form, domain=domain).returncode == 0
+    done = run(server, "import", str(out), *form, domain=domain + "_2")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "5 points"), done
+    last = run(server, "export", "-", domain=domain + "_2")
+    assert json.loads(last.stdout)["datapoints"] == KINDS
+    assert [type(value) for _, value in json.loads(last.stdout)["datapoints"]] == [int, int, float, float, str]
+
+
+def test_with_keep_going_bad_lines_are_told_and_the_others_written(server: ServerProcess, tmp_path: Path):
+    file = tmp_path / "points.txt"
+    file.write_text(f"good {START_MS} 1 a=b\nbad\nput good {START_MS + 1} 2 a=b\nbad {START_MS} x a=b\n")
+    done = run(server, "import", str(file), "--format", "opentsdb", "--keep-going", domain="keep")
+    assert done.returncode == 1
+    assert [line.split(": ")[1] for line in done.stderr.splitlines() if "amondawa:" in line] == [
+        f"{file}:2",
+        f"{file}:4",
+    ]
+    assert done.stderr.endswith("2 points\n")
+
+
+def test_what_the_gateway_refuses_of_a_file_is_told_with_its_lines(server: ServerProcess, tmp_path: Path):
+    file = tmp_path / "points.json"
+    file.write_text(json.dumps({"name": "m", "tags": {}, "datapoints": [[START_MS, "x" * 300_000]]}) + "\n")
+    done = run(server, "import", str(file), domain="refused")
+    assert done.returncode == 1
+    assert f"{file}:1-1: refused with 400" in done.stderr
+    assert done.stderr.count("\n") <= 2
+
+
+def test_an_export_goes_on_behind_the_metrics_that_are_done(rooms: ServerProcess, tmp_path: Path):
+    whole, file, mark = tmp_path / "whole.gz", tmp_path / "part.gz", tmp_path / "mark"
+    assert run(rooms, "export", str(whole)).returncode == 0
+    one = run(rooms, "export", str(file), "--metric", "room.state")
+    assert one.returncode == 0
+    mark.write_text(f"{file.stat().st_size}\nroom.state")
+    with file.open("ab") as out:
+        out.write(b"half of what comes next")
+    assert run(rooms, "export", str(file), "--resume", str(mark)).stderr.endswith("120 points of 2 metrics\n")
+    assert gzip.decompress(file.read_bytes()) == gzip.decompress(whole.read_bytes())
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "x.parquet", "--resume", "mark"),
+        ("export", "-", "--resume", "mark"),
+        ("export", "-", "--format", "parquet"),
+        ("export", "x", "--start", "whenever"),
+        ("import", "x.parquet.gz"),
+        ("write", "m", str(2**63)),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line_and_status_2(server: ServerProcess, arguments: tuple[str, ...]):
+    refused = run(server, *arguments)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused
+
+
+def test_a_gateway_that_is_not_there_is_one_line_and_status_1(server: ServerProcess, tmp_path: Path):
+    for arguments in (("names",), ("export", str(tmp_path / "x")), ("query", "m"), ("write", "m", "1")):
+        refused = run(server, *arguments, "--url", "http://127.0.0.1:9")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused
+
+
+def test_ctrl_c_ends_a_load_with_one_line_and_130(server: ServerProcess):
+    url = f"http://127.0.0.1:{server.ports.http}"
+    command = [sys.executable, "-m", "amondawa", "load", "--duration", "60", "--url", url, "--domain", "stopped"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        deadline = time.monotonic() + 60
+        while not run(server, "names", domain="stopped").stdout and time.monotonic() < deadline:
+            pass
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "points: " in out
+    assert "Traceback" not in errors
+
+
+def test_a_reader_that_has_enough_gets_no_traceback(rooms: ServerProcess):
+    url = f"http://127.0.0.1:{rooms.ports.http}"
+    command = f"{sys.executable} -m amondawa query room.temp --start 0 --format csv --url {url} | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout.startswith("time,")
+    assert done.stderr == ""
