@@ -27,6 +27,7 @@ def data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in Settings.__dataclass_fields__:
         monkeypatch.delenv(variable_of(name), raising=False)
     monkeypatch.setenv("AMDW_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("amondawa.telemetry.configure_logs", lambda _form: None)  # it would outlive the test
     asyncio.run(_write(tmp_path / "data"))
     return tmp_path / "data"
 
