@@ -219,12 +219,12 @@ def read_value(data: Bytes, start: int, end: int, exponent_needs_point: bool) ->
     return (_DOUBLE, 0, -number if negative else number)
 
 
-@kernel(int64(BYTES))
-def count_newlines(data: Bytes) -> int:
-    """Count newlines: eight times as fast as `bytes.count` where they are 100 bytes apart."""
+@kernel(int64(BYTES, uint8))
+def count_byte(data: Bytes, byte: int) -> int:
+    """Count one byte: eight times as fast as `bytes.count` where it stands every 100 bytes."""
     count = 0
     for at in range(len(data)):
-        count += data[at] == 10
+        count += data[at] == byte
     return count
 
 
@@ -361,7 +361,7 @@ class CompiledTable:
     def scan(self, data: bytes) -> ScannedLines:
         """Read whole lines; see LineTable."""
         codes: Any = np.frombuffer(data, np.uint8)
-        out = ScannedLines.room_for(count_newlines(codes))
+        out = ScannedLines.room_for(count_byte(codes, 10))
         if len(out):
             scan_lines(
                 codes,

@@ -20,8 +20,8 @@ from typing import Any, cast
 
 HEAD_BYTES = 2_048
 """longer heads are not plain"""
-BODY_BYTES = 64 * 1024
-"""nor are longer bodies: there the general way costs little"""
+BODY_BYTES = 1024 * 1024
+"""nor are longer bodies: reading them is a worker thread's"""
 AHEAD_BYTES = 256 * 1024
 """what a client may send ahead of its answers before the socket is not read"""
 KNOWN_HEADS = 1_024
@@ -29,7 +29,7 @@ SWEEP_S = 1.0
 """how often it is looked at connections that say nothing, or half a request"""
 
 _TEXT = re.compile(rb"[\x20-\x7e]*")
-_LENGTH = re.compile(rb"[0-9]{1,6}")
+_LENGTH = re.compile(rb"[0-9]{1,7}")
 _ACCEPTED = frozenset((b"*/*", b"application/json", b"application/json, text/plain, */*"))
 _KEPT = frozenset((b"keep-alive",))
 _JSON = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
@@ -206,6 +206,8 @@ class QuickConnection(asyncio.Protocol):
         self._version = -1
         self._own_context = copy_context()
         self._data = b""
+        self._pieces: list[bytes] = []
+        self._missing = 0
         self._writable = True
         self._reading = True
         self._answered = False
@@ -226,7 +228,15 @@ class QuickConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer what is whole and plain; hand everything else over."""
-        self._data = self._data + data if self._data else bytes(data)
+        if self._missing:
+            self._pieces.append(bytes(data))
+            self._missing -= len(data)
+            if self._missing > 0:
+                self._quiet_since_s = time.monotonic()
+                return
+            self._join()
+        else:
+            self._data = self._data + data if self._data else bytes(data)
         if self.task is None:
             self._next()
         elif len(self._data) > AHEAD_BYTES and self._reading and self._transport is not None:
@@ -265,6 +275,7 @@ class QuickConnection(asyncio.Protocol):
             return
         whole = end + 4 + head.body_bytes
         if len(data) < whole:
+            self._missing = whole - len(data)
             self._quiet_since_s = time.monotonic()
             return
         began = time.perf_counter()
@@ -277,6 +288,12 @@ class QuickConnection(asyncio.Protocol):
         self._route = head.route
         work = self._answer(answer, head.route, data[:whole], began)
         self.task = self._loop.create_task(work, context=context)
+
+    def _join(self) -> None:
+        """Put together what came of a request piece by piece."""
+        self._data = b"".join((self._data, *self._pieces))
+        self._pieces.clear()
+        self._missing = 0
 
     def _admit(self) -> Context | None:
         self._version = self._lane.version()
@@ -343,6 +360,7 @@ class QuickConnection(asyncio.Protocol):
         if self.task is not None or quiet_s < SWEEP_S or self._transport is None or not self._writable:
             return
         if self._data or not self._answered:
+            self._join()
             self._hand_over(self._data)
         elif quiet_s >= self._lane.idle_s:
             self._transport.close()

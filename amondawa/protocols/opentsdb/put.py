@@ -58,9 +58,13 @@ class Putter:
             batch = parse_columns(body, self._cache(uids))
         except Unusual:
             return None
-        return self._store(uids, batch)
+        return self._store(uids.domain, uids.version, body, batch)
 
-    async def _store(self, uids: Uids, batch: WriteBatch) -> QuickAnswer:
+    async def _store(self, domain: str, version: int, body: bytes, batch: WriteBatch) -> QuickAnswer:
+        """Write a batch that was read when names had a version: read its body again if they have another."""
+        uids = await uids_of(self._scope, domain)
+        if uids.version != version:
+            batch = parse_columns(body, self._cache(uids))
         await write_durably(self._scope, uids, batch)
         return NOTHING
 

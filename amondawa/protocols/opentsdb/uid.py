@@ -66,9 +66,8 @@ class _Registry:
         return known
 
     def loaded(self, domain: str) -> Uids | None:
-        """Return what `of` would, when it would not wait."""
-        known = self._loaded.get(domain)
-        return known if known is not None and known.age_s <= FRESH_SECONDS else None
+        """Return what `of` would, without looking what other gateways have done to it."""
+        return self._loaded.get(domain)
 
     async def _load(self, domain: str) -> Uids:
         async with self._loading:
@@ -103,7 +102,7 @@ _REGISTRIES: WeakKeyDictionary[GatewayDoor, _Registry] = WeakKeyDictionary()
 
 
 def loaded_uids(scope: Scope, domain: str) -> Uids | None:
-    """Return what `uids_of` does when it was read from the store just now, else None."""
+    """Return what `uids_of` does, perhaps not as new; None when it was never read from the store."""
     registry = _REGISTRIES.get(scope.gateway)
     return None if registry is None else registry.loaded(domain)
 
