@@ -18,6 +18,7 @@ from amondawa.protocols.guarded import GuardedGateway
 from amondawa.protocols.lanes import Lanes
 from amondawa.protocols.line_access import LineAccess
 from amondawa.protocols.ruled import RuledGateway
+from amondawa.protocols.sealed_documents import SealedDocuments
 from amondawa.protocols.turns import Turns
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
@@ -67,7 +68,9 @@ class Access:
 
     def rule(self, gateway: GatewayDoor) -> RuledGateway:
         """Return the gateway's door under the rules of domains."""
-        return RuledGateway(gateway, self.keyring, Lanes(self._settings.query_threads))
+        return RuledGateway(
+            SealedDocuments(gateway, self.keyring.vault_of), self.keyring, Lanes(self._settings.query_threads)
+        )
 
     def guard(self, gateway: GatewayDoor) -> GuardedGateway:
         """Return the gateway's door as protocols get it."""

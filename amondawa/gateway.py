@@ -71,6 +71,9 @@ class GatewayDoor(Protocol):
     def stored_tags(self, domain: str, tags: Tags) -> Tags:
         """Return tags as they are stored: as given, but for those that a domain keeps as hashes."""
 
+    def hashes_tags(self, domain: str) -> bool:
+        """Say whether a domain keeps the values of some tags as hashes only."""
+
     async def write(self, batch: WriteBatch) -> None:
         """Make a batch durable; return when it is (then it is also visible to queries).
 
@@ -346,6 +349,10 @@ class Gateway:
         """Return tags as they are stored."""
         return tags
 
+    def hashes_tags(self, domain: str) -> bool:
+        """Say whether a domain keeps tags as hashes: the rules of domains say so, not the gateway."""
+        return False
+
     def keep_by_domain(self, domains: Callable[[], Mapping[str, int]]) -> None:
         """Keep the points of some domains for less than the history: `domains()` gives seconds by domain, see Retention."""
         self._retention.domains = domains
@@ -450,6 +457,7 @@ class Gateway:
         return await asyncio.shield(self._delete(selection, start_ms, end_ms))
 
     async def _delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
+        await self._writer.hear()
         series_in = self._reader.series_in
         refs = await self._in_pool(selection.domain, lambda: series_in(selection, start_ms, end_ms))
         if not len(refs):

@@ -40,6 +40,8 @@ class Caller:
     """whether a signed request was applied before; None = not looked at yet"""
     failed: bool = False
     """whether one of its changes was not carried out"""
+    sent: dict[str, str] | None = field(default=None, repr=False)
+    """clear values of hashed tags that the request names, by their hashes; None = its answers are not translated"""
     receipt: Receipt | None = field(default=None, repr=False)
     """what makes the request known once its changes were carried out; None = it is not signed, or changed nothing yet"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from amondawa.auth.domains import ALL_TAGS
@@ -37,6 +38,15 @@ class TagHasher:
     def hashed(self, name: str, value: str) -> str:
         """Return the hash of a value; what is a hash already stays as it is, so that answers can be asked about."""
         return value if _HASHED.fullmatch(value) else self._digest(name, value)
+
+    def is_hash(self, value: str) -> bool:
+        """Say whether a value looks like a hash."""
+        return _HASHED.fullmatch(value) is not None
+
+    def clear_values(self, tags: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Return the clear values among some tags that are kept as hashes, by their hashes."""
+        named = [(name, value) for name, value in tags if self.covers(name) and not self.is_hash(value)]
+        return {self.hashed(name, value): value for name, value in named}
 
     def tags(self, tags: Tags) -> Tags:
         """Return tags as they are stored."""

@@ -15,6 +15,7 @@ from amondawa.auth.credentials import Credential, CredentialTable
 from amondawa.auth.domains import DomainRules, DomainTable
 from amondawa.auth.hashing import TagHasher
 from amondawa.auth.permissions import Permissions
+from amondawa.auth.vault import Vault
 from amondawa.errors import AmondawaError, ConfigError, Corrupt
 
 REFRESH_S = 5.0
@@ -58,6 +59,7 @@ class Keyring:
         self._domains = domains
         self._rules: Mapping[str, DomainRules] = {}
         self._hashers: Mapping[str, TagHasher] = {}
+        self._vaults: Mapping[str, Vault] = {}
         self._keys: Mapping[str, OpenKey] = {}
         self._known: dict[bytes, OpenKey] = {}
         self.kept_s: Mapping[str, int] = {}
@@ -87,6 +89,10 @@ class Keyring:
         """Return what hashes the tags of a domain; None = nothing is hashed there."""
         return self._hashers.get(domain)
 
+    def vault_of(self, domain: str) -> Vault | None:
+        """Return what encrypts the documents of a domain; None = nothing was ever hashed there."""
+        return self._vaults.get(domain)
+
     def load(self) -> None:
         """Read all keys and rules.
 
@@ -109,8 +115,11 @@ class Keyring:
         rules = domains.list()
         if rules == self._rules:
             return
-        hashing = {name: one for name, one in rules.items() if one.hashed_tags}
-        self._hashers = {name: TagHasher(one.hashed_tags, domains.hash_key(name, one)) for name, one in hashing.items()}
+        keys = {name: domains.hash_key(name, one) for name, one in rules.items() if one.sealed}
+        self._hashers = {
+            name: TagHasher(rules[name].hashed_tags, key) for name, key in keys.items() if rules[name].hashed_tags
+        }
+        self._vaults = {name: Vault(key) for name, key in keys.items()}
         self._rules = rules
         self.kept_s = {name: one.retention_s for name, one in rules.items() if one.retention_s}
 

@@ -15,11 +15,13 @@ import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from amondawa.auth.caller import Caller, acting_for
+from amondawa.auth.disclosure import disclosed
 from amondawa.auth.keyring import Keyring, OpenKey
 from amondawa.auth.permissions import ANY_DOMAIN, Permissions, Right, check_domain
 from amondawa.auth.replay import AppliedSignatures
@@ -141,8 +143,11 @@ class HttpAccess:
         try:
             if caller.key:
                 await self._turns.take(caller.domain, REQUEST_BYTES + (request.content_length or 0))
+            caller.sent = {}
             with acting_for(caller):
                 response = await handler(request)
+            if caller.sent and isinstance(response, web.Response):
+                await _disclose(response, caller.sent)
             try:
                 await self._applied.note(caller)
             except AmondawaError as error:
@@ -255,6 +260,15 @@ class HttpAccess:
             raise BadRequest(f"the request has more than one header {DOMAIN_HEADER}", field="domain")
         domain = request.match_info.get("domain") or (named[0] if named else "")
         return check_domain(domain or permissions.only_domain or self._settings.default_domain)
+
+
+async def _disclose(response: web.Response, sent: dict[str, str]) -> None:
+    """Put the clear values of hashed tags that a request named into its answer."""
+    body = response.body
+    if isinstance(body, bytes):
+        packed, as_json = response.headers.get("Content-Encoding") == "gzip", "text/plain" not in response.content_type
+        work = partial(disclosed, body, sent, packed=packed, as_json=as_json)
+        response.body = work() if len(body) < _THREAD_BYTES else await asyncio.to_thread(work)
 
 
 def _identity(key: OpenKey, claim: Claim | None = None, body: bytes | None = None) -> Identity:

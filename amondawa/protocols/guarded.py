@@ -64,6 +64,11 @@ class GuardedGateway:
         _require_domain(domain)
         return self._door.stored_tags(domain, tags)
 
+    def hashes_tags(self, domain: str) -> bool:
+        """See GatewayDoor; Forbidden outside of the caller's domain."""
+        _require_domain(domain)
+        return self._door.hashes_tags(domain)
+
     async def write(self, batch: WriteBatch) -> None:
         """See GatewayDoor; Forbidden without the right to write."""
         caller = current_caller()

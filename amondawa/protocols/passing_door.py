@@ -40,6 +40,10 @@ class PassingDoor:
         """Pass on."""
         return self._door.stored_tags(domain, tags)
 
+    def hashes_tags(self, domain: str) -> bool:
+        """Pass on."""
+        return self._door.hashes_tags(domain)
+
     async def write(self, batch: WriteBatch) -> None:
         """Pass on."""
         await self._door.write(batch)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TypeVar
 
@@ -31,6 +31,11 @@ T = TypeVar("T")
 
 LOOK_S = 5.0
 """how often it is looked whether series must be counted"""
+LABEL_MARK = "\0"
+"""stands in a query's label before its metric, and before its text"""
+NOT_SHOWN = "not shown: this domain keeps tags as hashes"
+MOST_SENT = 10_000
+"""clear values of one request that its answer shows; past it there are hashes"""
 COUNTED_DOMAINS = 10_000
 """domains with counters of their own: more than anybody has, fewer than a key for any domain could make up"""
 
@@ -78,13 +83,21 @@ class RuledGateway(PassingDoor):
     # series and writes --------------------------------------------------------------------------------------------
 
     def stored_tags(self, domain: str, tags: Tags) -> Tags:
-        """See GatewayDoor."""
+        """See GatewayDoor; what a request names clear, its answer may show clear."""
         hasher = self._keyring.hasher_of(domain)
-        return tags if hasher is None else hasher.tags(tags)
+        if hasher is None:
+            return tags
+        _note_sent(hasher, tags)
+        return hasher.tags(tags)
+
+    def hashes_tags(self, domain: str) -> bool:
+        """See GatewayDoor."""
+        return self._keyring.hasher_of(domain) is not None
 
     def resolve(self, domain: str, metric: str, tags: Tags) -> int:
         """See GatewayDoor; QuotaExceeded for a new series past the limit."""
-        stored = self.stored_tags(domain, tags)
+        hasher = self._keyring.hasher_of(domain)
+        stored = tags if hasher is None else hasher.tags(tags)
         limit = self._keyring.rules_of(domain).series
         if limit and current_caller() is not None:
             self.usage_of(domain).series.add(metric, stored, limit, domain)
@@ -131,10 +144,19 @@ class RuledGateway(PassingDoor):
         counters.queries += 1
         try:
             async with self._lane(domain):
-                return await self._door.query([self._ruled(one) for one in queries], finish, label)
+                ruled = [self._ruled(one) for one in queries]
+                return await self._door.query(ruled, finish, self._shown_label(domain, label))
         except LimitExceeded:
             counters.queries_refused += 1
             raise
+
+    def _shown_label(self, domain: str, label: str) -> str:
+        """Return what the list of running queries shows: not the text of a query, where it may name clear values."""
+        if not self.hashes_tags(domain):
+            return label
+        owner, mark, rest = label.partition(LABEL_MARK)
+        metric, text_mark, _ = rest.partition(LABEL_MARK)
+        return owner + mark + metric + (text_mark and text_mark + NOT_SHOWN)
 
     def _lane(self, domain: str) -> contextlib.AbstractAsyncContextManager[None]:
         if not self._keyring.protected:
@@ -151,7 +173,10 @@ class RuledGateway(PassingDoor):
 
     def _stored(self, selection: Selection) -> Selection:
         hasher = self._keyring.hasher_of(selection.domain)
-        return selection if hasher is None else hasher.selection(selection)
+        if hasher is None:
+            return selection
+        _note_sent(hasher, [(one.name, value) for one in selection.filters for value in one.values or ()])
+        return hasher.selection(selection)
 
     async def find_series(self, selection: Selection, start_ms: int, end_ms: int) -> list[Series]:
         """See GatewayDoor; a worker thread's work, as queries are."""
@@ -206,6 +231,13 @@ class RuledGateway(PassingDoor):
             count = self.usage_of(domain).series
             if rules.series and count.stale(rules.series):
                 count.count(await self._door.find_series(Selection(domain, ""), MIN_TIME_MS, MAX_TIME_MS))
+
+
+def _note_sent(hasher: TagHasher, tags: Iterable[tuple[str, str]]) -> None:
+    """Note clear values that the request at hand names."""
+    caller = current_caller()
+    if caller is not None and caller.sent is not None and len(caller.sent) < MOST_SENT:
+        caller.sent.update(hasher.clear_values(tags))
 
 
 def _without_old(batch: WriteBatch, oldest_ms: int, domain: str) -> tuple[WriteBatch, TooOld | None]:
