@@ -224,6 +224,7 @@ class Gateway:
             retention=retention,
             open_spooling=lambda: open_spooling(settings, store, self._registry),
             spool_head_bytes=settings.spool_head_bytes,
+            commit_wait_s=settings.commit_wait_ms / 1000,
         )
         rules, self._holder = Rules.of_settings(settings), settings.gateway_id or socket.gethostname()
         maintainer = Maintainer(store, self._blocks, rules, self._holder, self._forget)

@@ -71,6 +71,8 @@ class Settings:
     # writes
     body_limit_bytes: int = 64 * 1024 * 1024
     line_limit_bytes: int = 1024 * 1024
+    commit_wait_ms: int = 20
+    """how long small writes wait for others to share their journal entry, on a store that bills each entry"""
     write_delay_ms: int = 2
     """how long a telnet line may wait for others to share its journal entry"""
     head_limit_bytes: int = 96 * 1024 * 1024
@@ -176,6 +178,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "body_limit_bytes": (1_024, 4_096 * _MIB),
     "line_limit_bytes": (1_024, 1_024 * _MIB),
     "write_delay_ms": (0, 10_000),
+    "commit_wait_ms": (0, 1_000),
     "head_limit_bytes": (_MIB, 2**50),
     "flush_age_s": (1, 86_400 * 365),
     "spool_limit": (_MIB, 2**50),

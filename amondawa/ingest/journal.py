@@ -13,6 +13,7 @@ from amondawa.errors import AmondawaError, StoreError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
 from amondawa.ingest.fairness import SHARED_POINTS, FairQueue, Shares
+from amondawa.ingest.gathering import ENOUGH_BYTES, Gathering
 from amondawa.ingest.naming import LooseEntry, SeriesNames
 from amondawa.ingest.run import join_batches
 from amondawa.ingest.spooling import Spooling
@@ -77,6 +78,7 @@ class Journal:
         taken: called on the event loop with every batch that has become durable.
         clock: gives the stamps of entries, where several gateways share the store; None = entries have none.
         spooling: takes entries while the store is away; None = they are refused then.
+        wait_s: how long small writes wait for each other, see Gathering.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Journal:
         taken: Callable[[WriteBatch], None],
         clock: StampClock | None = None,
         spooling: Spooling | None = None,
+        wait_s: float = 0.0,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -96,6 +99,7 @@ class Journal:
         self._sequence = 0
         self._names = SeriesNames()
         self._spooling = spooling
+        self._gathering = Gathering(wait_s)
         self._loop = asyncio.get_running_loop()
         self._queue: FairQueue[_Operation] = FairQueue()
         self._company = Company()
@@ -178,6 +182,7 @@ class Journal:
                     self._wakeup.wait()
                 if not self._queue:
                     return
+                self._gathering.wait(self._wakeup, self._has_enough)
             if self._spooling is not None:
                 self._spooling.gather()
             with self._wakeup:
@@ -189,6 +194,9 @@ class Journal:
             except Exception as error:  # noqa: BLE001 - the thread must outlive any fault of a store
                 failure = StoreError(f"journal: {type(error).__name__}: {error}")
                 self._loop.call_soon_threadsafe(self._refuse, group, failure)
+
+    def _has_enough(self) -> bool:
+        return self._stopping or self.pending.total >= ENOUGH_BYTES
 
     def _commit(self, group: list[_Operation]) -> None:
         first = group[0]

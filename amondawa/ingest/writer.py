@@ -74,6 +74,7 @@ class Writer:
         retention: Retention = Retention(),  # noqa: B008 - nothing in it changes but what it has looked up
         open_spooling: Callable[[], Spooling | None] = lambda: None,
         spool_head_bytes: int = 0,
+        commit_wait_s: float = 0.0,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -84,6 +85,7 @@ class Writer:
         self._relaxed = False
         self._open_spooling = open_spooling
         self.spooling: Spooling | None = None
+        self._commit_wait_s = commit_wait_s if store.bills_writes else 0.0
         self._flush_age_ms = flush_age_s * 1000
         self._now_ms = now_ms
         self._eraser = Eraser(store, registry, blocks, directory, names, changed)
@@ -126,7 +128,8 @@ class Writer:
         """Read the journal back, and those of other gateways, and begin to accept writes."""
         loop = asyncio.get_running_loop()
         number, changed = await loop.run_in_executor(self._worker, self._recover)
-        self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling)
+        wait_s = self._commit_wait_s
+        self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling, wait_s)
         await self._join(changed)
         self._accepting = True
         self._loop_task = asyncio.create_task(self._maintain())
