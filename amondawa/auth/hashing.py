@@ -37,15 +37,11 @@ class TagHasher:
 
     def hashed(self, name: str, value: str) -> str:
         """Return the hash of a value; what is a hash already stays as it is, so that answers can be asked about."""
-        return value if _HASHED.fullmatch(value) else self._digest(name, value)
-
-    def is_hash(self, value: str) -> bool:
-        """Say whether a value looks like a hash."""
-        return _HASHED.fullmatch(value) is not None
+        return value if is_hash(value) else self._digest(name, value)
 
     def clear_values(self, tags: Iterable[tuple[str, str]]) -> dict[str, str]:
         """Return the clear values among some tags that are kept as hashes, by their hashes."""
-        named = [(name, value) for name, value in tags if self.covers(name) and not self.is_hash(value)]
+        named = [(name, value) for name, value in tags if self.covers(name) and not is_hash(value)]
         return {self.hashed(name, value): value for name, value in named}
 
     def tags(self, tags: Tags) -> Tags:
@@ -74,6 +70,11 @@ class TagHasher:
         if one.values is None:
             return one
         return TagFilter(one.name, frozenset(self.hashed(one.name, value) for value in one.values), None, one.negate)
+
+
+def is_hash(value: str) -> bool:
+    """Say whether a tag value looks like a hash."""
+    return _HASHED.fullmatch(value) is not None
 
 
 def _digest(key: bytes, name: str, value: str) -> str:

@@ -25,6 +25,7 @@ from amondawa.model.points import WriteBatch
 from amondawa.model.timespan import Span, shift
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.problems import RequestRefused
+from amondawa.protocols.kairosdb.rollup_hashes import with_stored_values
 from amondawa.protocols.kairosdb.rollup_late import SETTLE_MS, LateWatch, Source
 from amondawa.protocols.kairosdb.rollup_periods import PeriodGrid
 from amondawa.protocols.kairosdb.rollup_runs import compute
@@ -143,8 +144,11 @@ class RollupService:
 
     async def put(self, domain: str, task: RollupTask) -> None:
         """Keep a task, new or changed, and schedule it; what was computed counts as long as it would come out the same."""
+        json = with_stored_values(
+            task.json, lambda name, value: self._gateway.stored_tags(domain, ((name, value),))[0][1]
+        )
         async with self._lock:
-            await self._put(domain, task)
+            await self._put(domain, task if json == task.json else stored_task(json, self._gateway.now_ms))
         self._changed.set()
 
     async def _put(self, domain: str, task: RollupTask) -> None:

@@ -117,13 +117,27 @@ async def _selection(uids: Uids, metric: str, pairs: Pairs) -> tuple[Selection, 
         if name is not None and name != ANY:
             group = values.setdefault(await _stored(uids, "tagk", name), set())
         if value is not None and value != ANY:
-            kept = value if name is None or name == ANY else uids.hashed_value(name, value)
-            group.add(await _stored(uids, "tagv", kept))
+            if name is None or name == ANY:
+                group |= await _anywhere(uids, value)
+            else:
+                group.add(await _stored(uids, "tagv", uids.hashed_value(name, value)))
     filters = tuple(
         TagFilter(name, frozenset(wanted) if wanted else None)  # no value given: having the tag is enough
         for name, wanted in values.items()
     )
     return Selection(uids.domain, stored_metric, filters), [anywhere] if anywhere else []
+
+
+async def _anywhere(uids: Uids, value: str) -> set[str]:
+    """Return what a value is stored as under any tag name: hashed tags each have a hash of their own for it.
+
+    Raises:
+        TsdbError: 404, it is the value of no tag.
+    """
+    known = {one for one in await uids.hashes_of(value) if await uids.find("tagv", one) is not None}
+    if not known or await uids.find("tagv", value) is not None:
+        known.add(await _stored(uids, "tagv", value))
+    return known
 
 
 async def _stored(uids: Uids, kind: UidKind, name: str) -> str:

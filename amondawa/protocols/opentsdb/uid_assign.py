@@ -88,10 +88,23 @@ async def _assign(uids: Uids, kind_name: str, name: str) -> None:
     kind = kind_of(kind_name)
     if kind is None:
         raise BadRequest("Unknown type name")
+    _refuse_clear(uids, kind, name)
     known = await uids.find(kind, name)
     if known is not None:
         raise BadRequest(f"Name already exists with UID: {uid_text(known)}")
     uids.assign(kind, name)
+
+
+def _refuse_clear(uids: Uids, kind: UidKind, name: str) -> None:
+    """Refuse a name that would be kept as it is where values must not be.
+
+    Raises:
+        BadRequest: a clear tag value in a domain that keeps tags as hashes.
+    """
+    if kind == "tagv" and uids.is_clear(name):
+        raise BadRequest(
+            "Tags are kept as hashes in this domain: a tag value gets its UID when a point with it is written"
+        )
 
 
 def check_name(what: str, name: str) -> None:
@@ -142,6 +155,7 @@ async def _rename(uids: Uids, kind: UidKind, old: str, new: str) -> None:
     """
     check_name(kind, old)
     check_name(kind, new)
+    _refuse_clear(uids, kind, new)
     done = False
     while not done:  # another gateway may rename or assign between the look and the deed
         if await uids.find(kind, old) is None:

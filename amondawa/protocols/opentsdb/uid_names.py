@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from amondawa.auth.hashing import is_hash
 from amondawa.errors import Unavailable
 from amondawa.model.query import Selection
 from amondawa.model.series import Series, Tags
@@ -198,6 +199,16 @@ class Uids:
     def hashed_value(self, name: str, value: str) -> str:
         """Return a value of one tag as `hashed` does."""
         return self.hashed(((name, value),))[0][1]
+
+    def is_clear(self, value: str) -> bool:
+        """Say whether a tag value is one that the domain may want to keep as a hash only."""
+        return self._gateway.hashes_tags(self.domain) and not is_hash(value)
+
+    async def hashes_of(self, value: str) -> set[str]:
+        """Return the hashes that a value has as the value of any tag in use; none where nothing is hashed."""
+        if not self.is_clear(value):
+            return set()
+        return {self.hashed_value(name, value) for name in await self._gateway.tag_names(self.domain)} - {value}
 
     def _stored_id(self, kind: UidKind, stored: str) -> int:
         uid = self._tables[kind].of_stored(stored)
