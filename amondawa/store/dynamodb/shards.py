@@ -1,4 +1,4 @@
-"""The journal shards of other gateways: found by their leases, read while they are written, taken when their process is gone."""
+"""The journal shards of other gateways: found by their leases, read while written, taken when their process is gone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from amondawa.store.dynamodb.journal import ShardJournal
 from amondawa.store.dynamodb.lease import FREE, LEASES, Lease, is_gone
 from amondawa.store.dynamodb.reader import Bounds, Reader
 from amondawa.store.shared import Shard, ShardSegment, SharedJournals
+
+BLIND_S = 10.0
+"""Looks that are further apart than this were kept apart by an outage."""
 
 
 class DynamoShards(SharedJournals):
@@ -37,7 +40,7 @@ class DynamoShards(SharedJournals):
         length_s: float,
     ) -> None:
         self._name = name
-        self._own = own
+        self.own = own
         self._reader = reader
         self._journal_of = journal_of
         self._lease_of = lease_of
@@ -45,6 +48,7 @@ class DynamoShards(SharedJournals):
         self._length_s = length_s
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[bytes, float]] = {}
+        self._looked_s = clock()
         self._journals: dict[str, ShardJournal] = {}
         self._claimed: dict[str, Lease] = {}
 
@@ -52,7 +56,16 @@ class DynamoShards(SharedJournals):
         """See SharedJournals."""
         pages = self._reader.query(self._name, LEASES, Bounds(None, None), False, consistent=False)
         items = [item for page in pages for item in page]
-        return [self._seen_now(item) for item in items if item.range.decode() != self._own]
+        self._forgive_silence()
+        return [self._seen_now(item) for item in items if item.range.decode() != self.own]
+
+    def _forgive_silence(self) -> None:
+        """Count anew how long leases have not changed after a while without a look: nobody could renew one then either."""
+        with self._lock:
+            now = self._clock()
+            if now - self._looked_s > BLIND_S:
+                self._seen = {name: (value, now) for name, (value, _) in self._seen.items()}
+            self._looked_s = now
 
     def _seen_now(self, item: Item) -> Shard:
         """Note what a lease looks like now; one that does not change for its length has run out."""

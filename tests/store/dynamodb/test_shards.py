@@ -1,0 +1,69 @@
+"""Whose process is gone, as its lease tells it; what an outage does not tell."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from amondawa.store.base import Capacity, Item
+from amondawa.store.dynamodb.capacity import Meter
+from amondawa.store.dynamodb.journal import ShardJournal
+from amondawa.store.dynamodb.lease import LEASES, Lease
+from amondawa.store.dynamodb.reader import Reader
+from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
+from amondawa.store.dynamodb.shards import DynamoShards
+from amondawa.store.dynamodb.tables import Tables
+from amondawa.store.dynamodb.writer import Writer
+from tests.store.dynamodb.test_retry import Clock
+from tests.store.strict_fake import StrictFake
+
+LENGTH_S = 15.0
+
+
+class World:
+    """Leases in a table, looked at by gateway `own`."""
+
+    def __init__(self) -> None:
+        client = StrictFake().client()
+        self.clock = Clock()
+        retrier = Retrier(RetryPolicy())
+        self.pool = ThreadPoolExecutor(1)
+        self.writer = Writer(client, retrier, Meter(), self.pool)
+        reader = Reader(client, retrier, Meter(), self.pool, statements=True)
+        Tables(client, retrier, "amdw").create("journal", Capacity())
+        writer = self.writer
+        self.shards = DynamoShards(
+            "amdw_journal",
+            "own",
+            reader,
+            lambda shard: ShardJournal("amdw_journal", shard, reader, writer, 60),
+            lambda shard: Lease("amdw_journal", shard, reader, writer, lambda: self.clock.now, LENGTH_S),
+            lambda: self.clock.now,
+            LENGTH_S,
+        )
+
+    def renew(self, count: int) -> None:
+        """Write the lease of another gateway, on another machine."""
+        value = b'{"host":"elsewhere","token":"t","renewals":%d}' % count
+        self.writer.put_one("amdw_journal", Item(LEASES, b"other", value))
+
+    def look(self, after_s: float) -> bool:
+        """Look after a while; say whether the other gateway is taken to be gone."""
+        self.clock.now += after_s
+        (shard,) = self.shards.shards()
+        return shard.gone
+
+
+def test_who_is_silent_for_the_length_of_its_lease_is_gone() -> None:
+    world = World()
+    world.renew(1)
+    assert [world.look(3.0) for _ in range(7)] == [False] * 6 + [True]
+    world.renew(2)
+    assert not world.look(3.0)
+
+
+def test_who_could_not_be_looked_at_is_not_gone_until_it_has_been_silent_since() -> None:
+    world = World()
+    world.renew(1)
+    assert not world.look(3.0)
+    assert not world.look(10_000.0)
+    assert [world.look(3.0) for _ in range(6)] == [False] * 5 + [True]
