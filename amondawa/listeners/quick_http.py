@@ -280,7 +280,10 @@ class QuickConnection(asyncio.Protocol):
             return
         began = time.perf_counter()
         context = context.copy()
-        answer = context.run(head.route.begin, data[end + 4 : whole], head.takes_gzip)
+        try:
+            answer = context.run(head.route.begin, data[end + 4 : whole], head.takes_gzip)
+        except Exception:  # noqa: BLE001 - the ordinary way meets it again, and words it
+            answer = None
         if answer is None:
             self._hand_over(data)
             return
