@@ -237,6 +237,21 @@ def test_whoever_wants_stored_only_is_refused_meanwhile(
         server.stop()
 
 
+def test_an_orderly_end_keeps_the_spool_and_a_start_needs_the_store(server: ServerProcess, proxy: OutageProxy) -> None:
+    assert ack(post(server, [[START_MS, 0]])) == "stored"
+    proxy.shut()
+    assert ack(post(server, [[START_MS + 1, 1]])) == "spooled"
+    assert server.terminate(30.0) == 0
+    server.start()
+    assert server.wait_end(60.0) == 2
+    last = server.log_tail(1)
+    assert last.startswith("amondawa: the tables of space 'amdw' cannot be used: DynamoDB"), last
+    proxy.open()
+    server.start().wait_ready()
+    assert stored(server, "kept") == [[START_MS, 0], [START_MS + 1, 1]]
+    wait_drained(server)
+
+
 def _history(server: ServerProcess, rounds: range) -> None:
     """Write the same points in the same order, whatever becomes of the store: late ones, others over them, text, lines."""
     for number in rounds:
