@@ -74,3 +74,35 @@ def test_bytes_that_are_no_http_are_one_short_line(log):
     (line,) = log()
     assert line["event"] == "Error handling request from 10.0.0.1: BadHttpMessage"
     assert (line["level"], "exception" in line) == ("warning", False)
+
+
+SPOOLED = {"spool_limit_bytes": 100.0, "spool_bytes": 7.0, "spool_entries": 2.0}
+
+
+def test_a_process_that_spools_is_ready_and_says_so():
+    readiness = Readiness()
+    readiness.serving(lambda: SPOOLED, lambda: "DynamoDB has not answered")
+    assert readiness.reasons() == []
+    assert readiness.notes() == {
+        "spooling": True,
+        "reason": "DynamoDB has not answered",
+        "spool_bytes": 7,
+        "spool_entries": 2,
+    }
+
+
+def test_a_process_whose_spool_is_full_is_not_ready():
+    readiness = Readiness()
+    readiness.serving(lambda: {**SPOOLED, "spool_full": 1.0, "storage_full": 1.0}, lambda: "gone")
+    assert readiness.reasons() == ["spool full: writes are refused"]
+
+
+def test_a_process_that_may_not_spool_is_not_ready_while_its_store_is_away():
+    away = ["gone"]
+    readiness = Readiness()
+    readiness.serving(lambda: {"spool_limit_bytes": 0.0}, lambda: away[0])
+    assert readiness.reasons() == ["writes are refused: gone"]
+    assert readiness.notes() == {}
+    away[0] = ""
+    assert readiness.reasons() == []
+    assert readiness.notes() == {}
