@@ -81,25 +81,6 @@ def window_sums(values: Float64s, starts: Int64s, ends: Int64s) -> Float64s:
     return np.asarray(np.add.reduceat(np.append(values, 0.0), bounds)[::2])
 
 
-def highest(series: Sequence[Points], ranks: Sequence[float], count: int) -> list[int]:
-    """Return the indices of the `count` series with the highest ranks, highest first; of equals the earlier one."""
-    order = sorted(range(len(series)), key=lambda at: -ranks[at])
-    return order[:count]
-
-
-def highest_value(points: Points) -> float:
-    """Return the largest number of a series; -inf when it has none."""
-    values = points.numbers()
-    numbers = values[~np.isnan(values)]
-    return float(numbers.max()) if len(numbers) else -np.inf
-
-
-def current_value(points: Points) -> float:
-    """Return the last number of a series; -inf when it has none."""
-    values = points.numbers()
-    return float(values[-1]) if len(values) and not np.isnan(values[-1]) else -np.inf
-
-
 def aligned(streams: Sequence[Points], fills: Sequence[float]) -> tuple[Int64s, list[Float64s]]:
     """Bring streams to the union of their times.
 

@@ -81,20 +81,6 @@ def test_large_windows_are_summed_from_running_sums(monkeypatch: pytest.MonkeyPa
     assert series_functions.moving_average(LONGS, 3).numbers().tolist() == pytest.approx(exact.tolist())
 
 
-def test_the_highest_series_come_first_and_equals_in_order():
-    series = [LONGS, LONGS, LONGS]
-    assert series_functions.highest(series, [1.0, 5.0, 5.0], 2) == [1, 2]
-    assert series_functions.highest(series, [1.0, 5.0, 5.0], 9) == [1, 2, 0]
-
-
-def test_ranks_are_the_largest_and_the_last_value():
-    falling = Points.doubles(TIMES[:3], np.array([9.0, math.nan, 1.0]))
-    assert series_functions.highest_value(falling) == 9.0
-    assert series_functions.current_value(falling) == 1.0
-    assert series_functions.highest_value(Points.empty()) == -math.inf
-    assert series_functions.current_value(Points.empty()) == -math.inf
-
-
 def test_alignment_fills_where_a_series_has_no_value():
     a = Points.doubles(np.array([0, 10]), np.array([1.0, math.nan]))
     b = Points.longs(np.array([10, 20]), np.array([5, 6]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from amondawa.protocols.opentsdb.errors import (
     missing_content,
     missing_parameter,
 )
+
+_DECODER = json.JSONDecoder()
 
 JSON_TYPE = "application/json; charset=UTF-8"
 TEXT_TYPE = "text/plain; charset=UTF-8"
@@ -41,16 +44,16 @@ class Params:
         return name in self._values
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first value of a parameter, or the default when it is absent."""
+        """Return the last value of a parameter, or the default when it is absent."""
         values = self._values.get(name)
-        return values[0] if values else default
+        return values[-1] if values else default
 
     def all(self, name: str) -> list[str]:
         """Return every value of a parameter, in order; none when it is absent."""
         return list(self._values.get(name, ()))
 
     def required(self, name: str) -> str:
-        """Return the first value of a parameter that must be there and not be empty.
+        """Return the last value of a parameter that must be there and not be empty.
 
         Raises:
             TsdbError: 400 `Missing parameter <code>name</code>`.
@@ -168,5 +171,13 @@ def parse_json(body: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _first_value(body)
+
+
+def _first_value(body: bytes) -> Any:
+    """Parse the value at the beginning of a body; what follows it is not looked at, as in the original."""
+    try:
+        return _DECODER.raw_decode(body.decode().lstrip())[0]
+    except (ValueError, RecursionError) as error:
         raise bad_json() from error

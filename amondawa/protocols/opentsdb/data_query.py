@@ -24,6 +24,7 @@ NO_AGGREGATOR = "none"
 ROW_MS = 3_600_000
 LAST_ROW_MS = 2**62 // ROW_MS * ROW_MS
 """rows end here, so that no bucket's edge leaves 64 bits"""
+LAST_MOMENT_MS = 9_999_999_999_999
 UNITS = {
     "ms": Unit.MILLISECONDS,
     "s": Unit.SECONDS,
@@ -161,7 +162,7 @@ def check(query: DataQuery, now_ms: int) -> CheckedQuery:
     """Understand a request, or say what is wrong with it.
 
     Raises:
-        TsdbError: 400, with OpenTSDB's text.
+        TsdbError: 400, with OpenTSDB's text; 500, a time has more than 13 digits.
     """
     start_ms, end_ms = check_range(query.start, query.end, query.zone_name, now_ms)
     if not query.sub_queries:
@@ -170,6 +171,9 @@ def check(query: DataQuery, now_ms: int) -> CheckedQuery:
     checked = tuple(
         _check_sub_query(sub, index, query, start_ms, end_ms) for index, sub in enumerate(unique)
     )  # fmt: skip
+    for moment_ms in (start_ms, end_ms):
+        if moment_ms < 0 or moment_ms > LAST_MOMENT_MS:
+            raise TsdbError(f"Invalid timestamp: {moment_ms}", 500)
     return CheckedQuery(replace(query, sub_queries=tuple(unique)), start_ms, end_ms, checked)
 
 

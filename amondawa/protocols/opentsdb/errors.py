@@ -93,6 +93,11 @@ def missing_content() -> TsdbError:
     return TsdbError("Missing message content", 400, "Supply valid JSON formatted data in the body of your request")
 
 
+def internal_null() -> TsdbError:
+    """Return the error of a null where the original reads on."""
+    return TsdbError("An internal null pointer exception was thrown", 500)
+
+
 def bad_json() -> TsdbError:
     """Return the error of a body that is not the JSON wanted."""
     return TsdbError("Unable to parse the given JSON")

@@ -14,6 +14,7 @@ from amondawa.model.points import Points
 from amondawa.model.result import Frame
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.expression_query import Expression, ExpressionQuery, Join
+from amondawa.protocols.opentsdb.javamap import SMALLEST_MAP, java_order
 from amondawa.protocols.opentsdb.render import common_tags
 from amondawa.protocols.opentsdb.uid import Uids
 
@@ -117,19 +118,28 @@ def compute(formula: Formula, variables: Sequence[Variable], rows: Sequence[Sequ
     streams = [Points.empty() if line is None else line.points for line, _ in cells]
     fills = [0.0 if line is None else fill for line, fill in cells]
     times, columns = aligned(streams, fills)
+    first = formula.names.index(java_order(formula.names, SMALLEST_MAP)[0])
     out = []
     for at, row in enumerate(rows):
         own = columns[at * len(variables) : (at + 1) * len(variables)]
         values = formula.evaluate(dict(zip(formula.names, own, strict=True)), len(times))
-        out.append(_described([line for line in row if line is not None], Points.doubles(times, values)))
+        out.append(described(row, first, Points.doubles(times, values)))
     return tuple(out)
 
 
-def _described(lines: Sequence[Line], points: Points) -> Line:
-    """Return points with what describes the lines they were made of."""
+def described(row: Sequence[Line | None], first: int, points: Points) -> Line:
+    """Return points with what describes the lines they were made of.
+
+    Args:
+        row: the lines, None for a variable that has none.
+        first: the variable whose line gives the tags; no line, no tags.
+        points: what was computed.
+    """
+    lines = [line for line in row if line is not None]
+    leader = row[first]
     metrics = sorted({metric for line in lines for metric in line.metrics})
     aggregated = dict.fromkeys(name for line in lines for name in line.aggregated)
-    return Line(tuple(metrics), lines[0].tags, tuple(aggregated), points)
+    return Line(tuple(metrics), {} if leader is None else leader.tags, tuple(aggregated), points)
 
 
 def join(variables: Sequence[Variable], how: Join, uids: Uids) -> list[list[Line | None]]:

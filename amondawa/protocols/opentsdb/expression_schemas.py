@@ -240,7 +240,7 @@ def _echo_filters(filters: FilterSet) -> dict[str, Any]:
 
 
 def _echo_filter(one: TagVFilter) -> dict[str, Any]:
-    return {"tagk": one.tag_name, "filter": one.text, "group_by": one.group_by, "type": one.kind}
+    return {"tagk": one.tag_name, "filter": one.text, "group_by": one.group_by, "type": one.shown_kind}
 
 
 def _echo_metric(metric: Metric) -> dict[str, Any]:

@@ -34,12 +34,19 @@ class TagVFilter:
         tag_name: the tag it looks at (wire name).
         text: its argument.
         group_by: whether series are grouped by this tag.
+        bare: it was written as a text with a star, without a type.
     """
 
     kind: str
     tag_name: str
     text: str
     group_by: bool = False
+    bare: bool = False
+
+    @property
+    def shown_kind(self) -> str:
+        """The type name that an echo of the query gives."""
+        return "wildcard" if self.bare else self.kind
 
     @property
     def same_as(self) -> tuple[object, ...]:
@@ -187,7 +194,7 @@ def parse_tag_value(tag_name: str, text: str) -> TagVFilter:
         return make_filter(kind.lower(), tag_name, rest[:-1])
     if "*" in text:
         # A bare text with a star looks away from case, a `wildcard(...)` does not.
-        return make_filter("iwildcard", tag_name, text)
+        return replace(make_filter("iwildcard", tag_name, text), bare=True)
     return make_filter("literal_or", tag_name, text)
 
 

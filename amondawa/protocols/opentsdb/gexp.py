@@ -13,13 +13,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from amondawa.aggregate import series_functions
+import numpy as np
+
+from amondawa.aggregate import ranks, series_functions
 from amondawa.aggregate.formula import parse_formula
-from amondawa.model.points import Points
-from amondawa.protocols.opentsdb.data_query import SubQuery
+from amondawa.model.points import Float64s, Points
+from amondawa.protocols.opentsdb.data_query import CheckedSubQuery, SubQuery
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.expression import Line as JoinedLine
-from amondawa.protocols.opentsdb.expression import Variable, compute, join
+from amondawa.protocols.opentsdb.expression import Variable, described, join
 from amondawa.protocols.opentsdb.expression_query import Join
 from amondawa.protocols.opentsdb.render import Line
 from amondawa.protocols.opentsdb.uid import Uids
@@ -63,10 +65,11 @@ class CallNode:
 
     def metrics(self) -> list[SubQuery]:
         """Return the sub queries in it, in order."""
-        found = []
-        for one in self.series:
-            found += [one.sub] if isinstance(one, MetricNode) else one.metrics()
-        return found
+        return [sub for one in self.series for sub in _metrics_of(one)]
+
+
+def _metrics_of(node: MetricNode | CallNode) -> list[SubQuery]:
+    return [node.sub] if isinstance(node, MetricNode) else node.metrics()
 
 
 # grammar --------------------------------------------------------------------------------------------------------------
@@ -106,13 +109,13 @@ class _Reader:
         series: list[MetricNode | CallNode] = []
         words: list[str] = []
         while True:
-            self._parameter(series, words, depth)
+            self._parameter(function, series, words, depth)
             if not self._take(","):
                 break
         self._expect(")")
         return CallNode(function, tuple(series), tuple(words))
 
-    def _parameter(self, series: list[MetricNode | CallNode], words: list[str], depth: int) -> None:
+    def _parameter(self, function: str, series: list[MetricNode | CallNode], words: list[str], depth: int) -> None:
         start = self._at
         word = self._word()
         following = self._peek()
@@ -123,6 +126,10 @@ class _Reader:
             series.append(MetricNode(parse_m(self._metric(word))))
         else:
             words.append(word)
+            return
+        if words:
+            names = ",".join(sub.metric or "" for node in series for sub in _metrics_of(node))
+            raise _wrong(f"Unknown parameter type: null in tree: {function}({names})")
 
     def _metric(self, aggregator: str) -> str:
         """Read on to the end of a metric; return it without blanks."""
@@ -193,19 +200,24 @@ def _wrong(text: str) -> TsdbError:
 
 
 def _each(inputs: list[list[Line]], change: Callable[[Points], Points]) -> list[Line]:
-    return [replace(line, points=change(line.points)) for lines in inputs for line in lines]
+    return [replace(line, points=change(line.points), computed=False) for lines in inputs for line in lines]
 
 
 def _alias(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
-    """Rename results, `@tag` standing for a tag's value; values lose their signs and results their tags."""
+    """Rename results, `@tag` standing for a tag's value; values lose their signs and results their tags.
+
+    Results of arithmetic cannot be renamed: the original does not know how many points they have.
+    """
     if not words:
         raise _wrong("Missing the alias")
+    if any(line.computed for lines in inputs for line in lines):
+        raise _wrong("-1")
     out = []
     for line in _each(inputs, series_functions.absolute):
         name = ",".join(words)
         for tag, value in line.tags.items():
             name = name.replace("@" + tag, value)
-        out.append(replace(line, metric=name, tags={}, aggregated=()))
+        out.append(replace(line, metric=name, tags={}, aggregated=(), renamed=True))
     return out
 
 
@@ -260,7 +272,7 @@ def _int32(text: str) -> int:
     return int(digits)
 
 
-def _highest(rank: Callable[[Points], float], need_points: bool) -> Function:
+def _highest(rank: Callable[[Sequence[Points]], Sequence[float]], need_points: bool) -> Function:
     """Return the function that keeps the series of highest rank."""
 
     def keep(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
@@ -272,8 +284,8 @@ def _highest(rank: Callable[[Points], float], need_points: bool) -> Function:
         if count < 1:
             raise _wrong(f"Top n value must be greater than zero: {count}")
         lines = [line for group in inputs for line in group if len(line.points) or not need_points]
-        points = [line.points for line in lines]
-        return [lines[at] for at in series_functions.highest(points, [rank(one) for one in points], count)]
+        found = ranks.highest(rank([line.points for line in lines]), count)
+        return [replace(lines[at], computed=False) for at in found]
 
     return keep
 
@@ -295,19 +307,41 @@ def _arithmetic(sign: str) -> Function:
     def apply(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
         if not 2 <= len(inputs) <= MAX_SERIES:
             raise _wrong(f"Must have 2 to {MAX_SERIES} series, got {len(inputs)} instead")
-        names = [chr(ord("a") + at) for at in range(len(inputs))]
+        if any(line.renamed for lines in inputs for line in lines):
+            raise _wrong("Wrong id.length = 0 which is != 3 required for 'metrics'")
         variables = [Variable(tuple(_joinable(line) for line in lines), 0.0) for lines in inputs]
         rows = join(variables, Join(aggregated_tags=False), uids)
-        computed = compute(parse_formula(f" {sign} ".join(names)), variables, rows)
         first = next((line for lines in inputs for line in lines), None)
-        if first is None:
-            return []
-        return [
-            Line(first.sub, line.metrics[0], line.tags, line.aggregated, line.points, bare_annotations=True)
-            for line in computed
-        ]
+        return [] if first is None else [_in_step(sign, row, first.sub) for row in rows]
 
     return apply
+
+
+def _in_step(sign: str, row: Sequence[JoinedLine | None], sub: CheckedSubQuery) -> Line:
+    """Compute over the series of a row point by point: the first points of all, the second ones, and so on.
+
+    A missing series, and NaN, count as 0. The time of a result is the earliest of the times of its points.
+
+    Raises:
+        TsdbError: 400, the series do not have equally many points.
+    """
+    lines = [line for line in row if line is not None]
+    length = len(lines[0].points)
+    if any(len(line.points) != length for line in lines):
+        raise _wrong("No more elements")
+    names = [chr(ord("a") + at) for at in range(len(row))]
+    columns = {name: _column(line, length) for name, line in zip(names, row, strict=True)}
+    values = parse_formula(f" {sign} ".join(names)).evaluate(columns, length)
+    times = np.minimum.reduce([line.points.times_ms for line in lines])
+    made = described(row, 0, Points.doubles(times, values))
+    return Line(sub, made.metrics[0], made.tags, made.aggregated, made.points, bare_annotations=True, computed=True)
+
+
+def _column(line: JoinedLine | None, length: int) -> Float64s:
+    if line is None:
+        return np.zeros(length)
+    values = line.points.numbers()
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _joinable(line: Line) -> JoinedLine:
@@ -319,8 +353,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "scale": _scale,
     "absolute": _absolute,
     "movingAverage": _moving_average,
-    "highestCurrent": _highest(series_functions.current_value, need_points=True),
-    "highestMax": _highest(series_functions.highest_value, need_points=False),
+    "highestCurrent": _highest(ranks.latest, need_points=True),
+    "highestMax": _highest(ranks.largest, need_points=False),
     "shift": _shift,
     "timeShift": _shift,
     "sumSeries": _arithmetic("+"),

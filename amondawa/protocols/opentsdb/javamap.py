@@ -12,7 +12,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_FIRST_SIZE = 16
+USUAL_MAP = 16
+SMALLEST_MAP = 1
+"""of a map that was made for just the entries it gets"""
 
 
 @lru_cache(maxsize=4_096)
@@ -25,10 +27,14 @@ def java_hash(text: str) -> int:
     return value ^ (value >> 16)
 
 
-def java_order(names: Iterable[str]) -> list[str]:
-    """Return names as the keys of a Java hash map that they were put into in the order given."""
+def java_order(names: Iterable[str], size: int = USUAL_MAP) -> list[str]:
+    """Return names as the keys of a Java hash map that they were put into in the order given.
+
+    Args:
+        names: the keys.
+        size: places that the map began with.
+    """
     given = list(names)
-    size = _FIRST_SIZE
     while len(given) > size * 3 // 4:
         size *= 2
     return sorted(given, key=lambda name: java_hash(name) & (size - 1))

@@ -7,9 +7,9 @@ rates, and is cut to the asked range only in the end. Source: suites query_basic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from amondawa.aggregate.across_series import CombineGroups, KeepRange, OnlyKinds, RateSeries, SortKey
 from amondawa.aggregate.counter import PLAIN
@@ -21,13 +21,13 @@ from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, 
 from amondawa.protocols.opentsdb.errors import NoSuchId, NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.histogram_query import histogram_stages
+from amondawa.protocols.opentsdb.javamap import java_order
 from amondawa.protocols.opentsdb.rollup_names import GROUPED_TAG, grouped_values
-from amondawa.protocols.opentsdb.uid import UID_HEX, Uids, parse_uids
+from amondawa.protocols.opentsdb.uid import UID_HEX, Uids
+from amondawa.protocols.opentsdb.uid_text import hex_problem
 
 RAW_ONLY = "ROLLUP_RAW"
 """the usage of rollups that wants none"""
-SHORTEST_TSUID = 3 * UID_HEX
-_TSUID = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{12})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
 
     Raises:
         NoSuchName: metric, tag or literal value was never written.
-        TsdbError: 500, a text is no TSUID.
+        TsdbError: 400 or 500, a text is no TSUID, or several are of different metrics.
     """
     first_ms, end_ms = row_range(query, sub)
     selections = await _rolled_up(sub, await _selections(sub, uids), uids, (first_ms, end_ms - 1))
@@ -123,6 +123,7 @@ def _pre_aggregated(selection: Selection, function: str, uids: Uids) -> Selectio
 async def _raw_selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
     asked = sub.asked
     if asked.tsuids:
+        _check_one_metric(asked.tsuids)
         series = dict.fromkeys(_series_of(uids, tsuid) for tsuid in asked.tsuids)
         return [selection_of(one) for one in series if one is not None]
     metric = asked.metric or ""
@@ -133,16 +134,31 @@ def _series_of(uids: Uids, tsuid: str) -> Series | None:
     """Return the series of a TSUID; None when its ids name nothing.
 
     Raises:
-        TsdbError: 500, as the original answers what is no TSUID.
+        TsdbError: 400, the text is no TSUID.
     """
     try:
         return uids.series_of_tsuid(tsuid)
     except NoSuchId as error:
-        if parse_uids(tsuid) is None and not _TSUID.fullmatch(tsuid):
-            raise TsdbError(f"{tsuid} is not a TSUID", 500) from error
-        if len(tsuid) < SHORTEST_TSUID:
-            raise TsdbError(f"{tsuid} is too short for a TSUID", 500) from error
+        for part in (tsuid[:UID_HEX], tsuid[UID_HEX:]):
+            problem = hex_problem(part)
+            if problem:
+                raise TsdbError(problem, 400, problem) from error
         return None
+
+
+def _check_one_metric(tsuids: Sequence[str]) -> None:
+    """Refuse TSUIDs of several metrics in one sub query.
+
+    Raises:
+        TsdbError: 500, as the original answers; also when a text is too short to hold a metric.
+    """
+    first = tsuids[0][:UID_HEX]
+    for tsuid in tsuids:
+        if len(tsuid) < UID_HEX:
+            raise TsdbError(f"begin 0, end {UID_HEX}, length {len(tsuid)}", 500)
+        if tsuid[:UID_HEX] != first:
+            text = f"One or more TSUIDs did not share the same metric [{first}] [{tsuid[:UID_HEX]}]"
+            raise TsdbError(text, 500)
 
 
 async def select(uids: Uids, metric: str, filters: Sequence[TagVFilter], explicit_tags: bool = False) -> Selection:
@@ -155,14 +171,37 @@ async def select(uids: Uids, metric: str, filters: Sequence[TagVFilter], explici
         raise NoSuchName("metrics", metric)
     filters = [one.hashed(uids) for one in filters]
     for one in filters:
-        for value in one.required_values():
+        for value in java_order(one.required_values()):
+            if not value:
+                raise TsdbError("Missing UID name", 400, "Missing UID name")
             if await uids.find("tagv", value) is None:
                 raise NoSuchName("tagv", value)
         if await uids.find("tagk", one.tag_name) is None:
             raise NoSuchName("tagk", one.tag_name)
     lowered = tuple(one.lower(uids) for one in filters)
     only = frozenset(one.name for one in lowered) if explicit_tags and lowered else None
+    lowered = tuple(one.lower(uids) for one in _as_scanned(filters, uids))
     return Selection(uids.domain, uids.stored_name("metric", metric), lowered, only)
+
+
+def _as_scanned(filters: Sequence[TagVFilter], uids: Uids) -> list[TagVFilter]:
+    """Return the filters that have an effect when a tag has several of them.
+
+    The original looks for literals while it scans, with one list of them a tag. Of the tag with the smallest id that list
+    holds the literals of all `literal_or` filters. Of any other tag the last filter decides: its literals are the list, and
+    when it has none there is none. Filters of the other types are tried on what was scanned, all of them.
+    """
+    ranked = sorted(filters, key=lambda one: uids.id_of("tagk", one.tag_name) or 0)
+    kept = []
+    for name, group in groupby(ranked, key=lambda one: one.tag_name):
+        own = list(group)
+        literal = [one for one in own if one.required_values()]
+        kept += [one for one in own if one not in literal]
+        if name == ranked[0].tag_name and literal:
+            kept.append(replace(literal[0], text="|".join(one.text for one in literal)))
+        elif own[-1] in literal:
+            kept.append(own[-1])
+    return kept
 
 
 def selection_of(series: Series) -> Selection:
@@ -207,7 +246,7 @@ def _group_key(sub: CheckedSubQuery, uids: Uids) -> SortKey | None:
     """Return what series of one group share: the ids of the values of the grouping tags, by id of the tag."""
     if sub.aggregator == NO_AGGREGATOR:
         return None
-    names = {one.tag_name for one in sub.asked.filters if one.group_by}
+    names = {one.tag_name for one in sub.asked.filters if one.group_by and not sub.asked.tsuids}
     if not names:
         return lambda series: ()
     wanted = {uids.id_of("tagk", name) for name in names}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, check
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, SubQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of
@@ -72,23 +72,38 @@ async def answer_gexp(call: Call) -> Answer:
     Raises:
         TsdbError: the request is not right.
     """
-    method = checked_method(call)
+    checked_method(call)
     texts = call.params.all("exp")
-    if method == "POST" or not texts:
+    if call.method == "POST" or not texts:
         return await answer_query(call)
     start = call.params.required("start")
     trees = [parse_gexp(text) for text in texts]
     subs = tuple(sub for tree in trees for sub in tree.metrics())
+    if not subs:
+        raise TsdbError("Missing sub queries")
     query = with_flags(DataQuery(start, call.params.get("end"), subs), call.params)
     checked = check(query, call.scope.gateway.now_ms)
     notes = await _notes(call, checked)
 
     def finish(answered: list[Answered], uids: Uids) -> bytes:
+        _check_distinct(subs)
         results = {each.sub.asked: lines_of(each, uids) for each in answered}
         lines = [line for tree in trees for line in evaluate_gexp(tree, results, uids)]
         return render(Page(checked, uids, *notes), lines, summary_of(answered))
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
+
+
+def _check_distinct(subs: Sequence[SubQuery]) -> None:
+    """Refuse expressions that name a metric twice in the same way: the original asks once, and misses the second answer.
+
+    Raises:
+        TsdbError: 400.
+    """
+    distinct = len(set(subs))
+    if distinct < len(subs):
+        text = f"Index {distinct} out of bounds for length {distinct}"
+        raise TsdbError(text, 400, text)
 
 
 async def answer_expressions(call: Call) -> Answer:
@@ -148,12 +163,12 @@ def _delete_refused() -> TsdbError:
 
 
 async def read_query(call: Call, method: str) -> DataQuery:
-    """Read a query from a body (POST, and DELETE with one) or from the query string.
+    """Read a query from the body of a POST, else from the query string.
 
     Raises:
         TsdbError: 400, or 500 where OpenTSDB has it.
     """
-    if call.method == "POST" or (call.method == "DELETE" and "start" not in call.params):
+    if call.method == "POST":
         query = replace(load_query(await call.json()), arrays="arrays" in call.params)
     else:
         query = parse_query(call.params)

@@ -13,7 +13,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 
 from amondawa.aggregate.counter import MAX_COUNTER, CounterRules
 from amondawa.protocols.opentsdb.data_query import DataQuery, SubQuery, float32s
-from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.errors import TsdbError, internal_null
 from amondawa.protocols.opentsdb.filters import BadFilter, TagVFilter, add_tags, make_filter
 
 MAX_LONG = 2**63 - 1
@@ -120,6 +120,13 @@ class SubQuerySchema(LenientSchema):
     rollup_usage = Text(data_key="rollupUsage", load_default=None)
 
     @pre_load
+    def without_nulls(self, data: Any, **_: Any) -> Any:
+        """Drop fields that are null; `tags`, alone of all, may not be."""
+        if isinstance(data, dict) and "tags" in data and data["tags"] is None:
+            raise ValidationError({"tags": ["Field may not be null."]})
+        return super().without_nulls(data)
+
+    @pre_load
     def keep_later_filters(self, data: Any, **_: Any) -> Any:
         """Of `tags` and `filters` keep the one that stands later."""
         if not isinstance(data, dict):
@@ -135,7 +142,7 @@ class SubQuerySchema(LenientSchema):
             add_tags(filters, data.pop("tags", {}).items(), group_by=True)
         except BadFilter as error:
             raise ValidationError({"tags": [str(error)]}) from error
-        data["percentiles"] = float32s(data["percentiles"])
+        data["percentiles"] = float32s(sorted(data["percentiles"]))
         return SubQuery(filters=tuple(filters), **{**data, "tsuids": tuple(data["tsuids"])})
 
 
@@ -149,7 +156,6 @@ class QuerySchema(LenientSchema):
     use_calendar = Flag(data_key="useCalendar", load_default=False)
     delete = Flag(load_default=False)
     ms = Flag(data_key="msResolution", load_default=False)
-    ms_too = Flag(data_key="ms", load_default=False)
     show_query = Flag(data_key="showQuery", load_default=False)
     show_tsuids = Flag(data_key="showTSUIDs", load_default=False)
     show_stats = Flag(data_key="showStats", load_default=False)
@@ -161,11 +167,10 @@ class QuerySchema(LenientSchema):
     def query(self, data: dict[str, Any], **_: Any) -> DataQuery:
         """Build the query."""
         data["annotations"] = not data.pop("no_annotations")
-        data["ms"] = data.pop("ms_too") or data["ms"]
         sub_queries: list[SubQuery] | None = data.pop("sub_queries", None)
         if sub_queries is None:
             # The original trips over the missing list before it looks at anything else.
-            raise TsdbError("An internal null pointer exception was thrown", 500)
+            raise internal_null()
         return DataQuery(sub_queries=tuple(sub_queries or ()), **data)
 
 
@@ -179,8 +184,10 @@ def load_query(body: Any) -> DataQuery:
         body: parsed JSON.
 
     Raises:
-        TsdbError: 400 `Unable to parse the given JSON`, the details saying where and why.
+        TsdbError: 400 `Unable to parse the given JSON`, the details saying where and why; 500 for a null.
     """
+    if body is None:
+        raise internal_null()
     try:
         loaded: DataQuery = _QUERY.load(body)
     except ValidationError as error:

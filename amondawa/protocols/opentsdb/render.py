@@ -76,6 +76,7 @@ class Line:
         members: stored series whose TSUIDs and annotations belong to it.
         bare_annotations: an empty list of annotations stands there whatever there is.
         stats: figures about its execution.
+        computed, renamed: a graphite-like expression computed it from several series; gave it another name.
     """
 
     sub: CheckedSubQuery
@@ -86,6 +87,8 @@ class Line:
     members: Sequence[Series] = ()
     bare_annotations: bool = False
     stats: Mapping[str, Any] = field(default_factory=dict)
+    computed: bool = False
+    renamed: bool = False
 
 
 def lines_of(answered: Answered, uids: Uids) -> list[Line]:
@@ -199,7 +202,7 @@ def _in_range(query: CheckedQuery, notes: Sequence[Note]) -> list[dict[str, Any]
 def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
     """Return a sub query as `show_query` shows it."""
     asked = sub.asked
-    ids = sorted({uids.id_of("tagk", one.tag_name) or 0 for one in asked.filters})
+    ids = sorted({uids.id_of("tagk", one.tag_name) or 0 for one in asked.filters if not asked.tsuids})
     return {
         "aggregator": asked.aggregator,
         "metric": asked.metric,
@@ -207,7 +210,7 @@ def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
         "downsample": asked.downsample,
         "rate": asked.rate,
         "filters": [
-            {"tagk": one.tag_name, "filter": one.text, "group_by": one.group_by, "type": one.kind}
+            {"tagk": one.tag_name, "filter": one.text, "group_by": one.group_by, "type": one.shown_kind}
             for one in asked.filters
         ],
         "percentiles": list(asked.percentiles) or None,
@@ -215,15 +218,19 @@ def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
         "showHistogramBuckets": asked.show_buckets,
         "useMultiGets": True,
         "rateOptions": _rate_options(asked),
-        "filterTagKs": [b64encode(uid.to_bytes(3 if uid < 1 << 24 else 7, "big")).decode() for uid in ids],
+        "filterTagKs": [_base64_uid(uid) for uid in ids] if asked.filters else None,
         "explicitTags": asked.explicit_tags,
         "useFuzzyFilter": True,
         "preAggregate": asked.pre_aggregate,
         "rollupUsage": asked.rollup_usage,
         "rollupTable": "raw",
-        "tags": {one.tag_name: f"{one.kind}({one.text})" for one in asked.filters if one.group_by},
+        "tags": {one.tag_name: f"{one.shown_kind}({one.text})" for one in asked.filters if one.group_by},
         "histogramQuery": asked.histogram,
     }
+
+
+def _base64_uid(uid: int) -> str:
+    return b64encode(uid.to_bytes(3 if uid < 1 << 24 else 7, "big")).decode()
 
 
 def _rate_options(asked: SubQuery) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from amondawa.protocols.opentsdb.errors import NoSuchId
 from amondawa.protocols.opentsdb.uid_log import UidKind
 
@@ -13,6 +15,7 @@ UID_HEX = 6
 _ESCAPE = 0xFFFFFF
 """three bytes do not number everything for ever: from here on an id is FFFFFF and eight more digits"""
 _ESCAPED_HEX = 8
+_HEX = re.compile(r"[0-9A-Fa-f]*")
 
 
 def uid_text(uid: int) -> str:
@@ -37,6 +40,14 @@ def parse_uids(text: str) -> list[int] | None:
     except ValueError:
         return None
     return ids if at == len(text) else None
+
+
+def hex_problem(text: str) -> str:
+    """Return what is wrong with digits that should spell ids, empty when nothing is (an odd number gets a 0 in front)."""
+    if not text:
+        return "UID was empty"
+    padded = "0" * (len(text) % 2) + text
+    return "" if _HEX.fullmatch(padded) else f"contains illegal character for hexBinary: {padded}"
 
 
 def uid_bytes(uid: int) -> bytes:

@@ -73,6 +73,8 @@ def parse_tsuid(text: str) -> SubQuery:
     Raises:
         TsdbError: 400.
     """
+    if not text:
+        raise TsdbError("The tsuid query string was empty")
     parts = _split(text)
     sub = SubQuery(parts[0], tsuids=tuple(parts[-1].rstrip(",").split(",")))
     for part in parts[1:-1]:
@@ -146,15 +148,25 @@ def parse_percentiles(text: str) -> tuple[float, ...]:
     """Read `percentiles[50,99.9]`.
 
     Raises:
-        TsdbError: 400.
+        TsdbError: 400; 500 when something else than numbers stands in the brackets.
     """
     start, end = text.find("["), text.find("]")
     if start < 0 or end < start:
         raise TsdbError(f"Malformated percentile query paramater: {text}")
+    parts = text[start + 1 : end].split(",")
     try:
-        return float32s([float(part) for part in text[start + 1 : end].split(",")])
+        return float32s(sorted(float(part) for part in parts))
     except ValueError as error:
-        raise TsdbError(f"Malformated percentile query paramater: {text}") from error
+        wrong = next((part.strip() for part in parts if not _is_number(part)), "")
+        raise TsdbError(f'For input string: "{wrong}"' if wrong else "empty String", INTERNAL) from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_metric(text: str) -> tuple[str, tuple[TagVFilter, ...]]:

@@ -83,13 +83,18 @@ def test_each_filter_lets_through(kind: str, text: str, expected: list[str]):
         ("web01", "literal_or", "web01"),
         ("a|b", "literal_or", "a|b"),
         ("*", "wildcard", "*"),
-        ("web*", "iwildcard", "web*"),
         ("wildcard(*1)", "wildcard", "*1"),
         ("REGEXP(a(b))", "regexp", "a(b)"),
     ],
 )
 def test_a_tags_text_stands_for_a_filter(text: str, kind: str, argument: str):
     assert parse_tag_value("host", text) == TagVFilter(kind, "host", argument)
+
+
+def test_a_bare_star_looks_away_from_case_and_is_shown_as_a_wildcard():
+    bare = parse_tag_value("host", "web*")
+    assert (bare.kind, bare.shown_kind) == ("iwildcard", "wildcard")
+    assert parse_tag_value("host", "iwildcard(web*)").shown_kind == "iwildcard"
 
 
 def test_a_function_must_end_with_its_parenthesis():

@@ -92,14 +92,38 @@ async def test_series_functions_join_by_equal_tags_and_give_floats(tsdb: Served)
         ({"host": "h1"}, [], 11.0),
         ({"host": "h2"}, [], 3.0),
     ]
-    _, [got] = await ask(tsdb, "divideSeries(sum:b,sum:b)")
-    assert set(got["dps"].values()) == {1.0}
 
 
-async def test_one_metric_may_stand_twice(tsdb: Served):
+async def test_one_metric_cannot_stand_twice_in_the_same_way(tsdb: Served):
     await fill(tsdb)
-    _, [got] = await ask(tsdb, "diffSeries(sum:a,sum:a)")
-    assert set(got["dps"].values()) == {0.0}
+    for texts in (("diffSeries(sum:a,sum:a)",), ("scale(sum:a,2)", "absolute(sum:a)")):
+        status, got = await ask(tsdb, *texts)
+        assert (status, got["error"]["message"]) == (400, "Index 1 out of bounds for length 1")
+
+
+async def test_series_functions_pair_points_by_their_place_and_take_the_earlier_time(tsdb: Served):
+    for at_s, value in ((T, 1), (T + 60, 2)):
+        await tsdb.put("p", value, at_s)
+        await tsdb.put("q", value * 10, at_s + 7)
+    _, [got] = await ask(tsdb, "sumSeries(sum:p,sum:q)")
+    assert got["dps"] == {str(T): 11.0, str(T + 60): 22.0}
+    await tsdb.put("q", 5, T + 100)
+    status, got = await ask(tsdb, "sumSeries(sum:p,sum:q)")
+    assert (status, got["error"]["message"]) == (400, "No more elements")
+
+
+async def test_arithmetic_cannot_be_renamed_and_names_not_computed_with(tsdb: Served):
+    await fill(tsdb)
+    status, got = await ask(tsdb, "alias(sumSeries(sum:a,sum:b),x)")
+    assert (status, got["error"]["message"]) == (400, "-1")
+    assert (await ask(tsdb, "alias(scale(sumSeries(sum:a,sum:b),1),x)"))[0] == 200
+    status, got = await ask(tsdb, "sumSeries(alias(sum:a,x),sum:b)")
+    assert (status, got["error"]["message"]) == (400, "Wrong id.length = 0 which is != 3 required for 'metrics'")
+
+
+async def test_words_before_series_are_refused(tsdb: Served):
+    status, got = await ask(tsdb, "scale(2,sum:a)")
+    assert (status, got["error"]["message"]) == (400, "Unknown parameter type: null in tree: scale(a)")
 
 
 async def test_the_highest_series_are_kept(tsdb: Served):
@@ -111,8 +135,9 @@ async def test_the_highest_series_are_kept(tsdb: Served):
 
 async def test_expressions_answer_in_their_order(tsdb: Served):
     await fill(tsdb)
-    _, got = await ask(tsdb, "scale(sum:b,2)", "movingAverage(sum:b,2)", flags="&arrays")
-    assert [one["dps"][1] for one in got] == [[T + 60, -40], [T + 60, -5.0]]
+    _, got = await ask(tsdb, "scale(sum:b,2)", "movingAverage(max:b,2)", flags="&arrays")
+    assert [one["dps"][1][0] for one in got] == [T + 60, T + 60]
+    assert [one["dps"][0][1] for one in got] == [2 * 10, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,12 @@ def test_tags_all_group_and_the_later_of_tags_and_filters_counts():
     assert sub(tags={"dc": "a"}).filters == (TagVFilter("literal_or", "dc", "a", True),)
     assert sub(tags={"dc": "a"}, filters=[host]).filters == (TagVFilter("wildcard", "host", "*"),)
     assert sub(filters=[host], tags={"dc": "a"}).filters == (TagVFilter("literal_or", "dc", "a", True),)
-    assert sub(filters=[host], tags=None).filters == (TagVFilter("wildcard", "host", "*"),)
+
+
+def test_tags_alone_of_all_fields_may_not_be_null():
+    with pytest.raises(TsdbError, match="Unable to parse the given JSON"):
+        sub(tags=None)
+    assert sub(filters=None, rateOptions=None, tsuids=None).filters == ()
 
 
 def test_both_spellings_of_group_by_are_known():
