@@ -33,7 +33,7 @@ async def test_requests_beside_one_another_note_their_own_and_what_their_tasks_d
         return noted.weakest
 
     both = await asyncio.gather(request(Ack.STORED), request(Ack.SPOOLED))
-    assert both == [Ack.STORED, Ack.SPOOLED]
+    assert list(both) == [Ack.STORED, Ack.SPOOLED]
 
 
 async def _write(ack: Ack) -> None:
