@@ -268,7 +268,14 @@ class Gateway:
         rules = RollupRules.parse(settings.rollup, settings.store_column_height_s)
         lease = TimedLease(store, "rollup", holder, ROLLUP_LEASE_MS)
         return RollupRunner(
-            roller, rules, lease, writer.flush, writer.exclusively, lambda: writer.is_flushing, self._now_ms
+            roller,
+            rules,
+            lease,
+            writer.flush,
+            writer.exclusively,
+            lambda: writer.is_flushing,
+            self._now_ms,
+            shared=store.bills_writes,
         )
 
     async def _age(self) -> int:

@@ -344,6 +344,11 @@ class Head:
         kept = [one for one in self._kept if one not in own and one not in copies]
         return HeadView([*kept, *copies, *own], self.cache, now_ms)
 
+    def unstored_view(self) -> HeadView:
+        """Take a snapshot of what is not in chunks yet: points of rolled-up rows must not be met twice."""
+        own = self._own()
+        return HeadView([*self._copies, *own], self.cache)
+
     def own_view(self) -> HeadView:
         """Take a snapshot of this gateway's own generations alone."""
         return HeadView(self._own(), self.cache)

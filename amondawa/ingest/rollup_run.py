@@ -22,6 +22,8 @@ Exclusively = Callable[[Callable[[], object]], Awaitable[object]]
 LEASE_MS = 180_000
 """A gateway that has not renewed its lease for this long is followed by another."""
 RENEW_S = 30.0
+HEARD_S = 5.0
+"""Where several gateways share a store, they hear within this time what was flushed, and do not count it twice."""
 SLICE_S = 20.0
 """A roll-up in the background goes on for this long at a time, so that other upkeep has its turn."""
 
@@ -52,6 +54,7 @@ class RollupRunner:
         lease: held while it runs, so that no two gateways roll up at once.
         flush: writes what is in memory, so that what is rolled up cannot come again from the journal.
         exclusively: see Exclusively.
+        shared: several gateways share the store.
         is_busy: a flush is going on, or waits to be repeated: a roll-up in the background waits for it.
         now_ms: the wall clock.
     """
@@ -65,7 +68,10 @@ class RollupRunner:
         exclusively: Exclusively,
         is_busy: Callable[[], bool],
         now_ms: Callable[[], int],
+        *,
+        shared: bool,
     ) -> None:
+        self._shared = shared
         self._roller = roller
         self._rules = rules
         self._lease = lease
@@ -121,7 +127,7 @@ class RollupRunner:
             if not dry_run:
                 if not await self._take():
                     raise Unavailable("another gateway is rolling blocks up")
-                await self._flush()  # it may make blocks
+                await self._write_all()  # it may make blocks
             report = RollupReport()
             steps = self._roller.steps(rules, report, dry_run=dry_run, again=again)
 
@@ -143,10 +149,16 @@ class RollupRunner:
                 return True
             assert isinstance(step, Step)
             if not ongoing.flushed:
-                await self._flush()
+                await self._write_all()
                 ongoing.flushed = True
             if not go_on(step):
                 return False
+
+    async def _write_all(self) -> None:
+        """Flush, and give other gateways the time to hear of it."""
+        await self._flush()
+        if self._shared:
+            await asyncio.sleep(HEARD_S)
 
     async def _take(self) -> bool:
         self._renewed = time.monotonic()

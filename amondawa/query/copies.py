@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -27,16 +27,27 @@ class Copies:
         plan: how rolled-up data serve the query; None = not at all.
         metric: name of the metric.
         group: the series (refs ascending).
-        view: what is not flushed yet: copies know nothing of it.
+        unstored: returns what is not in chunks yet: copies know nothing of it.
     """
 
-    def __init__(self, store: BlockStore, plan: RollupPlan | None, metric: str, group: Int32s, view: HeadView) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        plan: RollupPlan | None,
+        metric: str,
+        group: Int32s,
+        unstored: Callable[[], HeadView],
+    ) -> None:
         self._store = store
         self._plan = plan
         self._metric = metric
         self._group = group
-        self._view = view
+        self._unstored = unstored
         self._late: dict[str, frozenset[int] | None] = {}
+
+    def beside(self, view: HeadView) -> Copies:
+        """Return the same for what is not in chunks by now."""
+        return Copies(self._store, self._plan, self._metric, self._group, lambda: view)
 
     def find(self, block: Block, rows: Mapping[bytes, RowName], budget: Budget) -> dict[RowName, StoredRow]:
         """Return the copies that can stand for some rows, by row key."""
@@ -69,7 +80,7 @@ class Copies:
         return rule is not None and not rule.drop_raw
 
     def _look(self, block: Block) -> frozenset[int]:
-        late = self._view.among_between(self._group, block.start_s * 1000, block.end_s * 1000 - 1)
+        late = self._unstored().among_between(self._group, block.start_s * 1000, block.end_s * 1000 - 1)
         return frozenset(np.asarray(late).tolist())
 
 

@@ -6,8 +6,10 @@ import asyncio
 import random
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,14 +20,30 @@ from amondawa.aggregate.fill import DownsampleSeries, Downsampling, Fill
 from amondawa.aggregate.grid import Grid
 from amondawa.aggregate.group import GroupSeries
 from amondawa.errors import StoreError, Unavailable
-from amondawa.ingest import rollup_row
+from amondawa.gateway import Gateway
+from amondawa.ingest import rollup_row, rollup_run
+from amondawa.ingest.late import COPY_KEY
+from amondawa.ingest.rollup import KNOWN_MS
+from amondawa.model.points import Points
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Identity, Selection, Stage
 from amondawa.model.rollup import RollupUse
 from amondawa.model.timespan import Span, Unit
-from amondawa.store import rollup_items
+from amondawa.store import rollup_items, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.memory import MemoryStore
-from tests.ingest.rolled_gateways import BLOCK_MS, DROP, HOUR_MS, KEEP, START_MS, Pair, Value, shown
+from amondawa.store.rollup_rules import RollupRules
+from tests.ingest.rolled_gateways import (
+    BLOCK_MS,
+    DROP,
+    HOUR_MS,
+    KEEP,
+    SETTINGS,
+    START_MS,
+    Pair,
+    Value,
+    batch_of,
+    shown,
+)
 from tests.store.engines import ENGINES
 
 EXACT = RollupUse((60_000,), exact=True)
@@ -40,6 +58,12 @@ EVERY_10_S: dict[int, Value] = {time: (time // 10_000) % 97 for time in range(0,
 def even_small_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have rows rolled up whose points take less room as they are, too."""
     monkeypatch.setattr(rollup_row, "MOST_SHARE", 1e9)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for gateways that there are not."""
+    monkeypatch.setattr(rollup_run, "HEARD_S", 0.0)
 
 
 @pytest.fixture(params=ENGINES)
@@ -500,3 +524,74 @@ async def test_two_gateways_never_roll_up_at_once(tmp_path: Path) -> None:
         await other.roll()
     await other.raw.stop()
     await pair.raw.stop()
+
+
+# several gateways -------------------------------------------------------------------------------------------------------
+
+
+class Interfering(MemoryStore):
+    """A store that bills writes, in which another gateway writes to a row just after it was read to be rolled up."""
+
+    bills_writes = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Item | None = None
+        self.table = ""
+
+    def change(self, puts: Mapping[str, Sequence[Item]], deletes: Mapping[str, Sequence[Key]]) -> None:
+        copied = any(map(rollup_items.is_copy, (item for items in puts.values() for item in items)))
+        if copied and self.meanwhile is not None:
+            late, self.meanwhile = self.meanwhile, None
+            super().change({self.table: [late]}, {self.table: [(late.hash, COPY_KEY)]})
+        super().change(puts, deletes)
+
+
+async def test_a_copy_of_a_row_that_another_gateway_wrote_to_meanwhile_is_not_kept(tmp_path: Path) -> None:
+    store = Interfering()
+    store.open()
+    pair = await Pair.start("memory", tmp_path, store)
+    await pair.write(EVERY_10_S)
+    await pair.rolled.flush()
+    store.table = next(name for name in store.tables() if name.startswith("datapoints_"))
+    [hash_key] = store._tables[store.table].items
+    points = Points.longs(np.array([START_MS + 5_000]), np.array([7]))
+    [late] = rows.chunk_items(hash_key, START_MS // 1_000, points, 2**50, b"")
+    await pair.raw.write(batch_of(pair.raw, "m", "a", {5_000: 7}))
+    store.meanwhile = late
+    await pair.roll(KEEP)
+    assert store.meanwhile is None
+    await agree(pair, grouped(Sum), None)
+    await pair.roll(KEEP, again=True)
+    await agree(pair, grouped(Sum))
+    await pair.stop()
+
+
+async def test_where_gateways_share_a_store_all_of_them_know_before_a_block_is_begun(tmp_path: Path) -> None:
+    pair = await Pair.start("dynamodb", tmp_path)
+    await pair.write(EVERY_10_S)
+    pair.clock.now_ms = START_MS + BLOCK_MS + 3 * 24 * HOUR_MS
+    rules = RollupRules.parse(DROP)
+    for wait_ms, rolled in ((0, 0), (KNOWN_MS - 1, 0), (1, 1)):
+        pair.clock.now_ms += wait_ms
+        report = await pair.rolled.roll_up(rules, lambda _: None)
+        assert (len(report.waiting), report.rolled) == (1 - rolled, rolled)
+    await agree(pair, grouped(Sum))
+    await pair.stop()
+
+
+async def test_late_points_of_another_gateway_count_and_are_rolled_up(tmp_path: Path) -> None:
+    pair = await Pair.start("memory", tmp_path)
+    for rules in (KEEP, DROP):
+        await pair.write(EVERY_10_S)
+        await pair.roll(rules)
+        other = await Gateway.start(replace(SETTINGS, gateway_id="two"), pair.store, pair.clock)
+        late: dict[int, Value] = {time + len(rules): 3 for time in range(0, HOUR_MS, 10_000)}
+        await other.write(batch_of(other, "m", "a", late))
+        await other.stop()
+        await pair.raw.write(batch_of(pair.raw, "m", "a", late))
+        await pair.again()
+        await agree(pair, grouped(Sum), EXACT if rules == DROP else None)
+        await pair.roll(rules)
+        await agree(pair, grouped(Sum))
+    await pair.stop()
