@@ -101,6 +101,9 @@ class NaiveGateway:
     def stored_tags(self, domain: str, tags: Tags) -> Tags:
         return tags
 
+    def hashes_tags(self, domain: str) -> bool:
+        return False
+
     async def write(self, batch: WriteBatch) -> None:
         points = batch.points()
         for i in range(len(batch)):

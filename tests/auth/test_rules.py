@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,178 +9,18 @@ from typing import Any
 import pytest
 
 from amondawa.auth.domains import DomainRules, parse_duration
-from amondawa.auth.hashing import TagHasher
 from amondawa.auth.limits import PointRate, SeriesCount
-from amondawa.errors import BadRequest, Overloaded, QuotaExceeded
-from amondawa.model.query import Selection, TagFilter
+from amondawa.errors import Overloaded, QuotaExceeded
 from amondawa.model.series import Series
-from tests.auth.gateways import Guarded, Key, guarded
+from tests.auth.gateways import Guarded, guarded
 
 TIME_S = 1_356_998_400
-CLEAR = "alice@example"
-OTHER = "robert@example"
 
 
 def set_rules(gateway: Guarded, domain: str, **rules: Any) -> DomainRules:
     made = gateway.process.access.domains.change(domain, lambda one: replace(one, **rules))
     gateway.reload()
     return made
-
-
-# hashes ---------------------------------------------------------------------------------------------------------------
-
-
-def test_hashes_are_equal_for_equal_values_of_one_tag_and_key_only():
-    one, other = TagHasher(frozenset({"user"}), b"1" * 32), TagHasher(frozenset({"user"}), b"2" * 32)
-    assert one.hashed("user", "a") == one.hashed("user", "a")
-    assert (
-        len({one.hashed("user", "a"), one.hashed("mail", "a"), one.hashed("user", "b"), other.hashed("user", "a")}) == 4
-    )
-    assert one.hashed("user", one.hashed("user", "a")) == one.hashed("user", "a")
-
-
-def test_only_chosen_tags_are_hashed_or_all():
-    tags = (("host", "a"), ("user", "b"))
-    chosen = dict(TagHasher(frozenset({"user"}), b"k").tags(tags))
-    assert chosen["host"] == "a"
-    assert chosen["user"] != "b"
-    assert not {"a", "b"} & set(dict(TagHasher(frozenset({"*"}), b"k").tags(tags)).values())
-
-
-def test_patterns_on_a_hashed_tag_are_refused_and_lists_are_not():
-    hasher = TagHasher(frozenset({"user"}), b"k")
-    with pytest.raises(BadRequest, match="hash"):
-        hasher.selection(Selection("d", "m", (TagFilter("user", test=lambda _: True),)))
-    kept = hasher.selection(Selection("d", "m", (TagFilter("user", frozenset("ab"), negate=True), TagFilter("user"))))
-    assert kept.filters[0].values == {hasher.hashed("user", "a"), hasher.hashed("user", "b")}
-    assert kept.filters[0].negate
-    assert kept.filters[1] == TagFilter("user")
-
-
-async def write_everywhere(gateway: Guarded, key: Key) -> None:
-    tags = {"user": CLEAR.replace("@", "-"), "host": "web1"}
-    kairosdb = [{"name": "m.kairosdb", "tags": tags, "datapoints": [[TIME_S * 1000, 1]]}]
-    native = [{"name": "m.native", "tags": tags, "timestamp": TIME_S * 1000, "value": 1}]
-    opentsdb = [{"metric": "m.opentsdb", "timestamp": TIME_S, "value": 1, "tags": tags}]
-    for port, path, body in (
-        ("kairosdb_port", "/api/v1/datapoints", kairosdb),
-        ("http_port", "/api/v1/shop/datapoints", native),
-        ("opentsdb_port", "/api/put", opentsdb),
-    ):
-        assert (await gateway.ask(port, "POST", path, body, key.basic)).status == 204
-    for port in ("opentsdb_port", "kairosdb_telnet_port"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", getattr(gateway.process.settings, port))
-        line = f"put m.{port} {TIME_S} 1 user={tags['user']} host=web1\n"
-        writer.write(f"auth {key.key} {key.secret}\n{line}version\n".encode())
-        await reader.readline()
-        await reader.readline()
-        writer.close()
-        await writer.wait_closed()
-    for _ in range(100):
-        names = (await gateway.ask("kairosdb_port", "GET", "/api/v1/metricnames", None, key.basic)).json()["results"]
-        if len(names) == 5:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(names)
-
-
-METRICS = ("m.kairosdb", "m.native", "m.opentsdb", "m.opentsdb_port", "m.kairosdb_telnet_port")
-
-
-async def test_a_clear_value_finds_its_points_on_every_protocol_and_is_in_no_answer_and_no_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    value = CLEAR.replace("@", "-")
-    answers = []
-    async with guarded(store="sqlite", data=str(tmp_path / "data")) as gateway:
-        key, operator = gateway.add_key("shop:rw"), gateway.add_key("*:r")
-        set_rules(gateway, "shop", hashed_tags=frozenset({"user"}))
-        await write_everywhere(gateway, key)
-        for metric in METRICS:
-            for wanted, found in ((value, 1), ("nobody", 0)):
-                body = {"start_absolute": 0, "metrics": [{"name": metric, "tags": {"user": [wanted]}, "group_by": []}]}
-                kairosdb = await gateway.ask("kairosdb_port", "POST", "/api/v1/datapoints/query", body, key.basic)
-                body = {"start_absolute": 0, "metrics": [{"name": metric, "tags": {"user": wanted}}]}
-                native = await gateway.ask("http_port", "POST", "/api/v1/shop/datapoints/query", body, key.basic)
-                for answer in (kairosdb, native):
-                    assert answer.json()["queries"][0]["sample_size"] == found, (metric, answer)
-                    answers.append(answer.text)
-            for wanted in (f"%7Buser={value}%7D", f"%7Buser=literal_or({value}|x)%7D", "%7Buser=*%7D"):
-                path = f"/api/query?start={TIME_S - 60}&end={TIME_S + 60}&m=sum:{metric}{wanted}"
-                answer = await gateway.ask("opentsdb_port", "GET", path, None, key.basic)
-                if "literal_or" in wanted:
-                    assert answer.status == 400  # `x` was never written
-                else:
-                    assert len(answer.json()) == 1, (metric, wanted, answer)
-                    assert list(answer.json()[0]["dps"].values()) == [1]
-                    assert answer.json()[0]["tags"]["user"].startswith("h_")
-                    answers.append(answer.text)
-            pattern = f"/api/query?start={TIME_S - 60}&m=sum:{metric}%7Buser=wildcard(al*)%7D"
-            refused = await gateway.ask("opentsdb_port", "GET", pattern, None, key.basic)
-            assert refused.status == 400
-            assert "hash" in refused.json()["error"]["message"]
-        for port, path in (
-            ("opentsdb_port", "/api/suggest?type=tagv&max=100"),
-            ("opentsdb_port", f"/api/search/lookup?m=m.opentsdb%7Buser={value}%7D"),
-            (
-                "opentsdb_port",
-                f"/api/query/last?timeseries=m.opentsdb%7Buser={value},host=web1%7D&resolve=true&back_scan=1",
-            ),
-            ("kairosdb_port", "/api/v1/admin/runningqueries"),
-            ("http_port", "/api/v1/shop/tagvalues"),
-            ("http_port", "/metrics"),
-        ):
-            who = operator if path == "/metrics" else key
-            answer = await gateway.ask(port, "GET", path, None, who.basic)
-            assert answer.status == 200, (path, answer)
-            if "lookup" not in path:  # which repeats the question
-                answers.append(answer.text)
-        group = {"name": "tag", "tags": ["user"]}
-        body = {"start_absolute": 0, "metrics": [{"name": "m.kairosdb", "group_by": [group]}]}
-        grouped = await gateway.ask("kairosdb_port", "POST", "/api/v1/datapoints/query", body, key.basic)
-        assert grouped.json()["queries"][0]["results"][0]["tags"]["user"][0].startswith("h_")
-        door = gateway.process._gateway
-        assert door is not None
-        journal = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
-        assert value.encode() not in journal
-        await door.flush()
-        body = {"start_absolute": 0, "metrics": [{"name": "m.kairosdb", "tags": {"user": [value]}}]}
-        assert (await gateway.ask("kairosdb_port", "POST", "/api/v1/datapoints/delete", body, key.basic)).status == 204
-        names = await gateway.ask("kairosdb_port", "GET", "/api/v1/metricnames", None, key.basic)
-        assert "m.kairosdb" not in names.json()["results"]
-    files = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
-    assert b"web1" in files
-    assert value.encode() not in files
-    assert value not in caplog.text
-    assert not any(value in text for text in answers)
-
-
-async def test_hashing_that_is_turned_on_while_the_gateway_runs_holds_for_series_it_knows():
-    async with guarded() as gateway:
-        key = gateway.add_key("shop:rw")
-
-        async def put() -> list[str]:
-            tags = {"user": "robert"}
-            body = [{"name": "m", "tags": tags, "datapoints": [[TIME_S * 1000, 1]]}]
-            assert (await gateway.ask("kairosdb_port", "POST", "/api/v1/datapoints", body, key.basic)).status == 204
-            query = {"start_absolute": 0, "metrics": [{"name": "m"}]}
-            answer = await gateway.ask("kairosdb_port", "POST", "/api/v1/datapoints/query", query, key.basic)
-            return sorted(answer.json()["queries"][0]["results"][0]["tags"]["user"])
-
-        assert await put() == ["robert"]
-        set_rules(gateway, "shop", hashed_tags=frozenset({"*"}))
-        assert [one[:2] for one in await put()] == ["h_", "ro"]
-
-
-async def test_each_domain_has_hashes_of_its_own():
-    async with guarded() as gateway:
-        for domain in ("shop", "bank"):
-            set_rules(gateway, domain, hashed_tags=frozenset({"*"}))
-        ring = gateway.process.access.keyring
-        shop, bank = ring.hasher_of("shop"), ring.hasher_of("bank")
-        assert shop is not None
-        assert bank is not None
-        assert shop.hashed("user", "a") != bank.hashed("user", "a")
 
 
 # limits ---------------------------------------------------------------------------------------------------------------
