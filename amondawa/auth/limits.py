@@ -22,6 +22,11 @@ class Counters:
 
     points_written: int = 0
     points_refused: int = 0
+    """past the points a second; a client that waits brings them again"""
+    points_too_old: int = 0
+    """past the retention"""
+    series_refused: int = 0
+    """new ones past the limit, each time they were tried"""
     queries: int = 0
     queries_refused: int = 0
     deletes: int = 0
@@ -108,6 +113,14 @@ class Usage:
         self.counters = Counters()
         self.rate = PointRate()
         self.series = SeriesCount()
+
+    def take_series(self, metric: str, tags: Tags, rules: DomainRules) -> None:
+        """Count a series in. Raises QuotaExceeded past the limit."""
+        try:
+            self.series.add(metric, tags, rules.series, self.domain)
+        except QuotaExceeded:
+            self.counters.series_refused += 1
+            raise
 
     def take_points(self, points: int, rules: DomainRules) -> None:
         """Count points in. Raises Overloaded past the rate."""

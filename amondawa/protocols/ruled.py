@@ -98,9 +98,9 @@ class RuledGateway(PassingDoor):
         """See GatewayDoor; QuotaExceeded for a new series past the limit."""
         hasher = self._keyring.hasher_of(domain)
         stored = tags if hasher is None else hasher.tags(tags)
-        limit = self._keyring.rules_of(domain).series
-        if limit and current_caller() is not None:
-            self.usage_of(domain).series.add(metric, stored, limit, domain)
+        rules = self._keyring.rules_of(domain)
+        if rules.series and current_caller() is not None:
+            self.usage_of(domain).take_series(metric, stored, rules)
         return self._door.resolve(domain, metric, stored)
 
     async def write(self, batch: WriteBatch) -> None:
@@ -121,6 +121,7 @@ class RuledGateway(PassingDoor):
         if len(kept):
             await self._door.write(kept)
         if refusal is not None:
+            self.usage_of(domain).counters.points_too_old += len(batch) - len(kept)
             raise refusal
 
     def _hashed_refs(self, hasher: TagHasher, refs: Int32s) -> Int32s:
