@@ -37,14 +37,13 @@ class Cluster:
 
     def __init__(self) -> None:
         self.fake = StrictFake()
-        self.now_ms = NOW_MS
         self.running: dict[str, Gateway] = {}
         self.stores: dict[str, DynamoStore] = {}
 
     async def start(self, name: str) -> Gateway:
         store = DynamoStore(self.fake.client, "amdw", name, Options(4, 4, QUICK, lease_s=LEASE_S))
         await asyncio.to_thread(store.open)
-        gateway = await Gateway.start(settings_of(gateway_id=name), store, lambda: self.now_ms)
+        gateway = await Gateway.start(settings_of(gateway_id=name), store)
         self.running[name], self.stores[name] = gateway, store
         return gateway
 

@@ -77,11 +77,13 @@ class MarkEntry:
         next_segment: the segment that follows this one; 0 = none yet.
         released: segments whose points are in chunks.
         changed: keys of metrics of which stored rows were cut or removed.
+        stamp: when it was committed (us).
     """
 
     next_segment: int = 0
     released: Sequence[int] = ()
     changed: Sequence[bytes] = ()
+    stamp: int = 0
 
 
 Entry = PointsEntry | DeleteEntry | MarkEntry
@@ -130,7 +132,7 @@ def encode_mark(entry: MarkEntry) -> bytes:
     """Return the bytes of a mark."""
     numbers = _MARK.pack(entry.next_segment, len(entry.released), len(entry.changed), sum(map(len, entry.changed)))
     released = np.array(entry.released, "<u8").tobytes()
-    return _seal(MARK, 0, numbers + released + _pack_keys(entry.changed))
+    return _seal(MARK, 0, numbers + released + _pack_keys(entry.changed), entry.stamp)
 
 
 def _seal(kind: int, flags: int, body: bytes, stamp: int = 0) -> bytes:
@@ -216,10 +218,10 @@ def _read_delete(data: bytes, at: int, flags: int, stamp: int) -> DeleteEntry:
     return DeleteEntry(start_ms, end_ms, keys, bool(flags & _WHOLE_METRIC), stamp, bool(flags & _FOLLOWED))
 
 
-def _read_mark(data: bytes, at: int, _flags: int, _stamp: int) -> MarkEntry:
+def _read_mark(data: bytes, at: int, _flags: int, stamp: int) -> MarkEntry:
     next_segment, count, changed, _ = _MARK.unpack_from(data, at)
     reader = _Reader(data, at + _MARK.size)
-    return MarkEntry(next_segment, reader.array("<u8", count).tolist(), reader.keys(changed))
+    return MarkEntry(next_segment, reader.array("<u8", count).tolist(), reader.keys(changed), stamp)
 
 
 _READ: dict[int, Callable[[bytes, int, int, int], Entry]] = {

@@ -14,6 +14,7 @@ from amondawa.index.rows import NO_REFS, NameTable, RowDirectory
 from amondawa.ingest.erase_rolled import CutRollup, RolledCut, between, cut_rolled, untouched
 from amondawa.ingest.head import member_of
 from amondawa.ingest.late import late_items
+from amondawa.ingest.turns import Turns
 from amondawa.model.points import Int32s, Points
 from amondawa.store import keys, rows
 from amondawa.store.base import BlockStore, Item, Key
@@ -30,6 +31,10 @@ class Eraser:
     """Removes points from stored rows. Must not run beside a flush.
 
     Every step leaves the store consistent, and the whole may be repeated (after a crash the journal asks for it again).
+
+    Args:
+        changed: called with the names of rows that changed.
+        turns: keeps gateways from rewriting rows at once.
     """
 
     def __init__(
@@ -40,7 +45,9 @@ class Eraser:
         directory: RowDirectory,
         names: NameTable,
         changed: Callable[[list[tuple[int, int]]], None],
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._store = store
         self._registry = registry
         self._blocks = blocks
@@ -66,10 +73,11 @@ class Eraser:
             return _cut(points, start_ms, end_ms)
 
         cut_rollup = between(start_ms, end_ms)
-        for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
-            removed = self.cut(metric, block, base_s, member_of(refs, present), cut, stamp // 1000, cut_rollup)
-            count += sum(removed.values())
-            touched.update(ref for ref, points in removed.items() if points)
+        with self._turns.turn():
+            for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
+                removed = self.cut(metric, block, base_s, member_of(refs, present), cut, stamp // 1000, cut_rollup)
+                count += sum(removed.values())
+                touched.update(ref for ref, points in removed.items() if points)
         return count, touched
 
     def cut(
@@ -89,7 +97,7 @@ class Eraser:
         A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
         """
         removed: dict[int, int] = {}
-        with paid_by({metric.domain: 1.0}):
+        with paid_by({metric.domain: 1.0}), self._turns.turn():
             for at in range(0, len(refs), BATCH_ROWS):
                 removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, newest, cut_rollup)
         return removed

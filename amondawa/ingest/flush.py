@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from amondawa.store.rollup_items import mergeable
 
 SLICE_POINTS = 524_288
 COMMIT_ROWS = 2_048
+RECENT_S = 15.0
+"""Within this time another gateway's delete is heard of, even where it is busy."""
 MERGE_POINTS = 4_096
 """A fragment smaller than this is merged with what comes after it."""
 
@@ -51,6 +54,16 @@ class _Change:
     index: list[Item] = field(default_factory=list)
     new_rows: dict[tuple[MetricSeries, int], Int32s] = field(default_factory=dict)
     new_names: dict[MetricSeries, set[tuple[str, str]]] = field(default_factory=dict)
+
+
+class _Flushed(NamedTuple):
+    """Rows of one metric and base time that were flushed at some time (monotonic seconds)."""
+
+    at_s: float
+    metric_key: bytes
+    block: Block
+    base_s: int
+    refs: Sequence[int]
 
 
 class Flusher:
@@ -85,6 +98,7 @@ class Flusher:
         self._names = names
         self._changed = changed
         self._doubted: dict[bytes, dict[tuple[Block, int], set[int]]] = {}
+        self._recent: list[_Flushed] = []
         self.points_flushed = 0
         self.chunks_written = 0
         self.finished_us = 0
@@ -117,20 +131,41 @@ class Flusher:
         self.finished_us = time.time_ns() // 1000
 
     def doubt(self, metric_key: bytes) -> None:
-        """Take no index entry of a metric for granted until `settle`: another gateway may be about to remove it."""
-        self._doubted.setdefault(metric_key, {})
+        """Take no index entry of a metric for granted until `settle`: another gateway may be removing it."""
+        doubted = self._doubted.setdefault(metric_key, {})
+        for flushed in list(self._recent):
+            if flushed.metric_key == metric_key:
+                doubted.setdefault((flushed.block, flushed.base_s), set()).update(flushed.refs)
 
-    def settle(self, metric: MetricSeries) -> None:
-        """Write the index entries of the rows that were flushed since `doubt` once more: now nobody removes any."""
-        for (block, base_s), refs in self._doubted.pop(metric.metric_key, {}).items():
+    def settle(self, metric: MetricSeries, *, ended: bool) -> None:
+        """Write the index entries of the rows that were flushed since shortly before `doubt` once more.
+
+        Must not run beside a flush; `ended` says that nobody removes any more.
+        """
+        doubted = self._doubted.get(metric.metric_key, {})
+        for (block, base_s), refs in doubted.items():
             members = np.array(sorted(refs), np.int32)
             items = self._directory.entries(metric, base_s, members.tolist())
             pairs = {*self._registry.pairs_of(metric, members), ("", "")}
             items += self._names.items(metric.domain, metric.metric, pairs)
             items += [Item(keys.DOMAINS_KEY, keys.domain_range(metric.domain), keys.domain_value(metric.domain))]
             self._store.put(block.index_table, items)
+        if doubted:
             self._directory.forget_metric(metric)
             self._names.forget_domain(metric.domain)
+        if ended:
+            self._doubted.pop(metric.metric_key, None)
+
+    def _note_flushed(self, metric: MetricSeries, block: Block, base_s: int, refs: Sequence[int]) -> None:
+        """Remember for a while which rows were flushed, where another gateway's delete may not be known yet."""
+        if self._store.shared is None:
+            return
+        now = time.monotonic()
+        self._recent = [one for one in self._recent if now - one.at_s < RECENT_S]
+        self._recent.append(_Flushed(now, metric.metric_key, block, base_s, refs))
+        doubted = self._doubted.get(metric.metric_key)
+        if doubted is not None:
+            doubted.setdefault((block, base_s), set()).update(refs)
 
     def _rows_of(self, batch: WriteBatch) -> Iterator[RowPoints]:
         """Yield the rows of some series, series ascending, then base time."""
@@ -194,9 +229,7 @@ class Flusher:
         for (metric, base_s), refs in grouped.items():
             ascending = np.array(refs, np.int32)
             new = np.setdiff1d(ascending, self._directory.known_rows(metric, change.block, base_s))
-            doubted = self._doubted.get(metric.metric_key)
-            if doubted is not None:
-                doubted.setdefault((change.block, base_s), set()).update(refs)
+            self._note_flushed(metric, change.block, base_s, refs)
             if not len(new):
                 continue
             change.new_rows[(metric, base_s)] = new

@@ -20,6 +20,9 @@ class News(Protocol):
     def deleted(self, record: entry.DeleteEntry) -> None:
         """Points go from every head; the gateway that wrote the entry removes them from the chunks."""
 
+    def hidden(self, record: entry.DeleteEntry) -> object:
+        """Points go from every head; somebody else sees to the rest."""
+
     def released(self, generation: Generation) -> None:
         """The points of a copy are in chunks."""
 
@@ -68,22 +71,37 @@ class Tail:
         """The segment that is read, and the sequence of the next entry."""
         return self._segment, self._sequence
 
-    def attend(self, shard: Shard, since_ms: int | None = None) -> None:
-        """List the segments when another process holds the shard than before.
-
-        Segments that were dropped after `since_ms` (ms since 1970 UTC) are read too: some of their points may have overwritten,
-        or their deletes removed, what this gateway still has in its own journal.
-        """
-        if shard.session == self.session and since_ms is None:
+    def attend(self, shard: Shard) -> None:
+        """List the segments when another process holds the shard than before."""
+        if shard.session == self.session:
             return
         before = self._known
-        for segment in self._journals.segments(self.name):
-            wanted = not segment.dropped_ms or (since_ms is not None and segment.dropped_ms >= since_ms)
-            if wanted and segment.number > self._known:
-                self._waiting.append(segment.number)
-                self._known = segment.number
+        self.expect([one.number for one in self._journals.segments(self.name) if not one.dropped_ms])
         if self._known > before or not shard.session:  # else its first segment has yet to be listed
             self.session = shard.session
+
+    def expect(self, segments: Sequence[int]) -> None:
+        """Have segments read (numbers ascending); those that are known are left out."""
+        new = [number for number in segments if number > self._known]
+        self._waiting += new
+        self._known = max([self._known, *new])
+
+    def read_again(self, segments: Sequence[int]) -> None:
+        """Read segments that were dropped (numbers ascending), no others, and treat them as what they are: in chunks."""
+        for segment in segments:
+            self._begin(segment)
+            while self._segment == segment:
+                entries = self._journals.follow(self.name, segment, self._sequence, sure=True)
+                for sequence, payload in entries:
+                    self._sequence = sequence + 1
+                    record = entry.decode(split_receipts(payload)[0])
+                    if isinstance(record, entry.PointsEntry):
+                        self._keep(record)
+                    elif isinstance(record, entry.DeleteEntry):
+                        self._news.hidden(record)
+                if not entries:
+                    self._segment = 0
+            self.released(segment)
 
     def look(self, *, sure: bool = False) -> bool:
         """Read what is new; say whether anything was. With `sure` everything that was acknowledged until now."""
@@ -119,12 +137,18 @@ class Tail:
         if isinstance(record, entry.MarkEntry):
             self._heed(record)
             return
-        self._clock.observe(record.stamp)
-        if isinstance(record, entry.DeleteEntry):
-            if not record.followed:
-                self.deletes.setdefault(self._segment, []).append(record)
-                self._news.deleted(record)
+        if isinstance(record, entry.PointsEntry):
+            self._keep(record)
             return
+        self._clock.observe(record.stamp)
+        if record.followed:
+            self._news.hidden(record)
+        else:
+            self.deletes.setdefault(self._segment, []).append(record)
+            self._news.deleted(record)
+
+    def _keep(self, record: entry.PointsEntry) -> None:
+        self._clock.observe(record.stamp)
         copy = self._copies.get(self._segment)
         if copy is not None and len(record.batch):
             self._head.append(self._translation.translate(record), copy)
@@ -132,6 +156,7 @@ class Tail:
                 copy.pack(self._head.cache)
 
     def _heed(self, mark: entry.MarkEntry) -> None:
+        self._clock.observe(mark.stamp)
         if mark.changed:
             self._news.changed(mark.changed)
         for segment in mark.released:

@@ -248,7 +248,8 @@ class Head:
         self._frozen: list[Generation] = []
         self._copies: list[Generation] = []
         self._kept: list[Generation] = []
-        self._deletes: list[Tombstone] = []
+        self._arrivals = threading.Lock()
+        self._late_deletes: list[Tombstone] = []
         self.active = first
 
     @property
@@ -264,11 +265,15 @@ class Head:
 
     def append(self, batch: WriteBatch, generation: Generation | None = None) -> None:
         """Add a batch to a generation (the active one unless given), but for points that a later delete hides."""
-        for tombstone in self._deletes:
-            hidden = tombstone.hides(batch.points()) & np.isin(batch.refs, tombstone.refs)
-            if hidden.any():
-                batch = WriteBatch.of(batch.refs[~hidden], batch.points().take(~hidden))
-        (generation or self.active).append(batch)
+        if generation is None and not self._late_deletes:
+            self.active.append(batch)
+            return
+        with self._arrivals:
+            for tombstone in self._late_deletes:
+                hidden = tombstone.hides(batch.points()) & np.isin(batch.refs, tombstone.refs)
+                if hidden.any():
+                    batch = WriteBatch.of(batch.refs[~hidden], batch.points().take(~hidden))
+            (generation or self.active).append(batch)
 
     def freeze(self, successor: Generation) -> Generation:
         """Freeze the active generation and put a successor in its place."""
@@ -281,31 +286,34 @@ class Head:
     def release(self, generation: Generation) -> None:
         """Note that the points of a frozen generation, or of a copy, are in chunks.
 
-        What other gateways hold may have been committed before points of it and flushed after them. So those of its points
-        that are younger than the oldest point of all that is not released are kept.
+        What other gateways hold may have been committed before points of it and be flushed after them. So points with stamps
+        are kept until `forget_kept`.
         """
         with self._lock:
-            if self._copies and generation.last_stamp:
+            if generation.last_stamp:
                 self._kept = [*self._kept, generation]
             self._frozen = [one for one in self._frozen if one is not generation]
             self._copies = [one for one in self._copies if one is not generation]
-            self._trim()
 
-    def forget_kept(self) -> None:
-        """Let go of points that are in chunks and were kept for what other gateways may flush late: memory is short."""
+    def forget_kept(self, heard_us: int = LATEST) -> None:
+        """Let go of kept points that nothing older can come after any more.
+
+        Args:
+            heard_us: all that others committed until then (us since 1970 UTC) is here; LATEST = let go whatever may come.
+        """
         with self._lock:
-            self._kept = []
+            waiting = (*self._frozen, *self._copies, self.active)
+            firsts = [one.first_stamp for one in waiting if one.first_stamp is not None and heard_us != LATEST]
+            oldest = min([heard_us, *firsts])
+            trimmed = [self._trim(one, oldest) for one in self._kept]
+            self._kept = [one for one in trimmed if one is not None]
 
-    def _trim(self) -> None:
-        if not self._kept:
-            return
-        waiting = (*self._frozen, *self._copies, self.active)
-        oldest = min((one.first_stamp for one in waiting if one.first_stamp is not None), default=LATEST)
-        trimmed = [
-            one if one.first_stamp is not None and one.first_stamp > oldest else one.younger_than(oldest, self.cache)
-            for one in self._kept
-        ]
-        self._kept = [one for one in trimmed if one is not None]
+    def _trim(self, kept: Generation, oldest: int) -> Generation | None:
+        """Return what is younger than a stamp, roughly: a generation is not built anew for less than half of its time."""
+        if kept.last_stamp <= oldest:
+            return None
+        middle = (kept.last_stamp + (kept.first_stamp or 0)) // 2
+        return kept.younger_than(oldest, self.cache) if oldest > middle else kept
 
     @property
     def frozen(self) -> list[Generation]:
@@ -331,9 +339,12 @@ class Head:
         for generation in (*self._frozen, *self._copies, *self._kept, self.active):
             generation.delete(tombstone)
 
-    def hide_late(self, tombstones: Sequence[Tombstone]) -> None:
-        """Also hide points that arrive late of these deletes, and of no earlier ones any more."""
-        self._deletes = list(tombstones)
+    def delete_late(self, tombstones: Sequence[Tombstone], late: Sequence[Tombstone]) -> None:
+        """Hide points in every generation, and by `late` (in place of what was given before) those that arrive later."""
+        with self._arrivals:
+            self._late_deletes = list(late)
+            for tombstone in tombstones:
+                self.delete(tombstone)
 
     def view(self, now_ms: int = -(2**63)) -> HeadView:
         """Take a snapshot for reading; see HeadView."""

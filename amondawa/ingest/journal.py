@@ -203,7 +203,8 @@ class Journal:
         if isinstance(first, _Rotate):
             self._require_direct("a segment cannot be ended")
             if self._clock is not None:
-                self._append(entry.encode_mark(entry.MarkEntry(next_segment=first.segment)))
+                mark = entry.MarkEntry(next_segment=first.segment, stamp=self._clock.next())
+                self._append(entry.encode_mark(mark))
             self.segment, self._sequence = first.segment, 0
             self._names.clear()
             self._loop.call_soon_threadsafe(self._apply, first)
@@ -215,6 +216,8 @@ class Journal:
                 self._append(entry.encode_delete(first.record))
             self._loop.call_soon_threadsafe(self._apply, first)
         elif isinstance(first, _Mark):
+            if self._clock is not None:
+                first.record = replace(first.record, stamp=self._clock.next())
             self._keep(LooseEntry(first.record))
             self._loop.call_soon_threadsafe(self._apply, first)
         else:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import structlog
@@ -28,6 +29,7 @@ from amondawa.ingest.journal import Journal
 from amondawa.ingest.overwritten import columns_between
 from amondawa.ingest.recovery import targets, tombstone_of
 from amondawa.ingest.run import Tombstone, ref_slices
+from amondawa.ingest.stamps import StampClock
 from amondawa.model.points import Int32s, WriteBatch
 from amondawa.store import keys
 from amondawa.store.shared import Shard, SharedJournals
@@ -93,6 +95,7 @@ class Neighbours:
         worker: where flushes and deletes run, one at a time under `maintenance`.
         next_number: gives numbers for chunks, see Writer.
         journal: the own journal.
+        clock: gives stamps.
         hurry: has a flush that goes on end as fast as it can.
     """
 
@@ -107,8 +110,10 @@ class Neighbours:
         maintenance: asyncio.Lock,
         next_number: Callable[[int], int],
         journal: Callable[[], Journal],
+        clock: StampClock,
         hurry: Callable[[], None],
     ) -> None:
+        self._clock = clock
         self._journals = journals
         self._caches = caches
         self._head = head
@@ -135,20 +140,21 @@ class Neighbours:
         self._head.release(generation)
 
     def deleted(self, record: entry.DeleteEntry) -> None:
-        """See News: the points are hidden at once, also those that arrive late."""
-        caches = self._caches
-        chosen = list(targets(record, caches.registry, caches.directory))
-        now = time.monotonic()
-        self._late = [(since, one) for since, one in self._late if now - since < LATE_S]
-        for metric, refs in chosen:
-            tombstone = tombstone_of(record, refs)
-            self._late.append((now, tombstone))
+        """See News."""
+        chosen = self.hidden(record)
+        for metric, _ in chosen:
             self._flusher.doubt(metric.metric_key)
-            caches.forget(metric)
-        self._head.hide_late([one for _, one in self._late])
-        for _, tombstone in self._late[len(self._late) - len(chosen) :]:
-            self._head.delete(tombstone)
+            self._caches.forget(metric)
         self._spawn(lambda: self._second(record, chosen))
+
+    def hidden(self, record: entry.DeleteEntry) -> list[tuple[MetricSeries, Int32s]]:
+        """See News: also points that arrive late. Returns the metrics and their series (refs ascending)."""
+        chosen = list(targets(record, self._caches.registry, self._caches.directory))
+        new = [tombstone_of(record, refs) for _, refs in chosen]
+        now = time.monotonic()
+        self._late = [(since, one) for since, one in self._late if now - since < LATE_S] + [(now, one) for one in new]
+        self._head.delete_late(new, [one for _, one in self._late])
+        return chosen
 
     def changed(self, metric_keys: Sequence[bytes]) -> None:
         """See News: what the flusher took for granted meanwhile is written again, and what was cached is forgotten."""
@@ -184,16 +190,19 @@ class Neighbours:
             if any(len(view.among(refs)) for _, refs in chosen):
                 await self._journal().delete(replace(record, followed=True), _already_hidden)
             if self._flusher.finished_us >= record.stamp:
-                for metric, refs in chosen:
-                    await self._loop.run_in_executor(
-                        self._worker, self._eraser.erase, metric, refs, record.start_ms, record.end_ms, record.stamp
-                    )
+                await self._loop.run_in_executor(self._worker, self._erase_flushed, record, chosen)
+
+    def _erase_flushed(self, record: entry.DeleteEntry, chosen: list[tuple[MetricSeries, Int32s]]) -> None:
+        """Carry a delete out in what was flushed before it was heard of (worker thread)."""
+        for metric, refs in chosen:
+            self._flusher.settle(metric, ended=False)
+            self._eraser.erase(metric, refs, record.start_ms, record.end_ms, record.stamp)
 
     async def _settle(self, metrics: Sequence[MetricSeries]) -> None:
         self._hurry()
         async with self._maintenance:
             for metric in metrics:
-                await self._loop.run_in_executor(self._worker, self._flusher.settle, metric)
+                await self._loop.run_in_executor(self._worker, partial(self._flusher.settle, metric, ended=True))
 
     # heir -------------------------------------------------------------------------------------------------------------
 
@@ -219,7 +228,7 @@ class Neighbours:
             changed = self._erase_again(tail)
             segment, sequence = tail.position
             numbers = [copy.number for copy in copies]
-            mark = entry.MarkEntry(released=numbers, changed=changed)
+            mark = entry.MarkEntry(released=numbers, changed=changed, stamp=self._clock.next())
             self._journals.append(tail.name, segment, sequence, entry.encode_mark(mark))
             for number in numbers:
                 tail.released(number)

@@ -17,6 +17,7 @@ from amondawa.errors import AmondawaError
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest.follow import News, Tail
 from amondawa.ingest.head import Head
+from amondawa.ingest.run import LATEST
 from amondawa.ingest.stamps import StampClock
 from amondawa.store.shared import Shard, SharedJournals
 
@@ -27,6 +28,8 @@ SHARDS_S = 3.0
 """Between two looks at which gateways there are."""
 NOTICED_S = SHARDS_S + LOOK_S
 """A new gateway is known to all others after this long."""
+CLOCKS_US = 2_000_000
+"""The clocks of gateways may differ by this much."""
 RETRY_S = 2.0
 LOOKERS = 4
 
@@ -59,10 +62,12 @@ class Others:
     ) -> None:
         self._journals = journals
         self._new_tail: Callable[[str], Tail] = lambda name: Tail(journals, name, registry, head, clock, news)
+        self._head = head
         self._heir = heir
         self._tails: dict[str, Tail] = {}
         self._pool = ThreadPoolExecutor(LOOKERS, "follow")
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._looked = threading.Condition()
         self._looked_at = 0.0
         self._shards_at = 0.0
@@ -78,7 +83,7 @@ class Others:
         """Read everything that the others have acknowledged, then go on in the background (worker thread).
 
         Args:
-            since_ms: when the oldest segment of the own journal was begun, see Tail.attend.
+            since_ms: when the oldest segment of the own journal was begun (ms since 1970 UTC).
 
         Returns:
             whether any other gateway is alive: it has to notice this one's journal before this one acknowledges anything.
@@ -87,9 +92,17 @@ class Others:
             AmondawaError: the store failed.
         """
         shards = self._journals.shards()
+        listed = {shard.name: self._journals.segments(shard.name) for shard in shards}
+        # a dropped segment may have overwritten, or deleted, what an older one holds that is not dropped yet
+        still_open = [one.number for segments in listed.values() for one in segments if not one.dropped_ms]
+        since_ms = min([since_ms, *still_open])
+        own = self._journals.segments(self._journals.own)
+        self._new_tail(self._journals.own).read_again([one.number for one in own if one.dropped_ms >= since_ms])
         for shard in shards:
             tail = self._tails[shard.name] = self._new_tail(shard.name)
-            tail.attend(shard, since_ms)
+            wanted = [one.number for one in listed[shard.name] if not one.dropped_ms or one.dropped_ms >= since_ms]
+            tail.expect(wanted)
+            tail.attend(shard)
             tail.look(sure=True)
         self._drop_idle(shards)
         self._looked_at = self._shards_at = time.monotonic()
@@ -100,6 +113,7 @@ class Others:
     def stop(self) -> None:
         """End."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
         self._pool.shutdown(wait=True)
@@ -109,6 +123,7 @@ class Others:
         if not self._tails:
             return True
         since = time.monotonic()
+        self._wake.set()
         with self._looked:
             return self._looked.wait_for(lambda: self._looked_at > since or self._stop.is_set(), timeout_s)
 
@@ -116,7 +131,9 @@ class Others:
 
     def _run(self) -> None:
         pause = LOOK_S
-        while not self._stop.wait(pause):
+        while not self._stop.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
             try:
                 if time.monotonic() - self._shards_at >= SHARDS_S:
                     self._attend()
@@ -128,8 +145,9 @@ class Others:
 
     def _look(self) -> bool:
         """Look at all tails; say whether there was anything new."""
-        started = time.monotonic()
+        started, started_us = time.monotonic(), time.time_ns() // 1000
         found = any(list(self._pool.map(lambda tail: tail.look(), list(self._tails.values()))))
+        self._head.forget_kept(started_us - CLOCKS_US if self._tails else LATEST)
         with self._looked:
             self._looked_at = started
             self._looked.notify_all()

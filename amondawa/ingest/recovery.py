@@ -60,6 +60,7 @@ class Recovery:
         self.points = 0
         self.entries = 0
         self.last_stamp = 0
+        self.deletes: list[entry.DeleteEntry] = []
         self.changed: set[bytes] = set()
         self.receipts = b""
 
@@ -96,6 +97,7 @@ class Recovery:
 
     def _delete(self, record: entry.DeleteEntry, generation: Generation) -> None:
         self.last_stamp = max(self.last_stamp, record.stamp)
+        self.deletes.append(record)
         for metric, refs in targets(record, self._registry, self._directory):
             generation.delete(tombstone_of(record, refs))
             if not record.followed:

@@ -30,6 +30,7 @@ from amondawa.ingest.recovery import Recovery
 from amondawa.ingest.spooling import Spooling
 from amondawa.ingest.stamps import StampClock
 from amondawa.ingest.sweep import Sweeper
+from amondawa.ingest.turns import Turns
 from amondawa.model.acknowledgement import Ack
 from amondawa.model.points import WriteBatch
 from amondawa.store.base import BlockStore, Item
@@ -88,7 +89,8 @@ class Writer:
         self._commit_wait_s = commit_wait_s if store.bills_writes else 0.0
         self._flush_age_ms = flush_age_s * 1000
         self._now_ms = now_ms
-        self._eraser = Eraser(store, registry, blocks, directory, names, changed)
+        self._turns = Turns(store, now_ms)
+        self._eraser = Eraser(store, registry, blocks, directory, names, changed, self._turns)
         settle_s = flush_age_s + SETTLE_S if store.bills_writes else 0  # an embedded store has one gateway
         self._pacing = Pacing(billed=store.bills_writes)
         self._flusher = Flusher(store, registry, blocks, directory, names, changed, now_ms, settle_s, self._pacing)
@@ -127,19 +129,15 @@ class Writer:
     async def start(self) -> None:
         """Read the journal back, and those of other gateways, and begin to accept writes."""
         loop = asyncio.get_running_loop()
-        number, changed = await loop.run_in_executor(self._worker, self._recover)
+        number, recovery = await loop.run_in_executor(self._worker, self._recover)
         wait_s = self._commit_wait_s
         self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling, wait_s)
-        await self._join(changed)
+        await self._join(recovery)
         self._accepting = True
         self._loop_task = asyncio.create_task(self._maintain())
 
-    def _recover(self) -> tuple[int, list[bytes]]:
-        """Rebuild the head (worker thread).
-
-        Returns:
-            the number of the segment to write next, and the keys of metrics of which points were removed from chunks.
-        """
+    def _recover(self) -> tuple[int, Recovery]:
+        """Rebuild the head (worker thread); return the number of the segment to write next, and what was read."""
         segments = self._store.journal_segments()
         number = self._next_number(segments[-1] if segments else 0)
         generation = Generation(number, [*segments, number], self._now_ms())
@@ -157,9 +155,9 @@ class Writer:
         self._relaxed = generation.memory_bytes > self._usual_limit
         if recovery.entries:
             log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
-        return number, sorted(recovery.changed)
+        return number, recovery
 
-    async def _join(self, changed: list[bytes]) -> None:
+    async def _join(self, recovery: Recovery) -> None:
         """Join the other gateways on the store: learn what they hold, and have them notice this one's journal."""
         journals = self._store.shared
         if journals is None or self._clock is None or self.journal is None:
@@ -174,13 +172,16 @@ class Writer:
             self._maintenance,
             self._next_number,
             self._own_journal,
+            self._clock,
             self._pacing.hurry,
         )
         others = Others(journals, self._registry, self.head, self._clock, self._neighbours, self._neighbours)
         self._others = others
         since_ms = min(self.head.active.segments)
         company = await asyncio.get_running_loop().run_in_executor(self._worker, others.start, since_ms)
-        await self.journal.mark(entry.MarkEntry(changed=changed))
+        for record in recovery.deletes:  # they were carried out before the others' points were here
+            self._neighbours.hidden(record)
+        await self.journal.mark(entry.MarkEntry(changed=sorted(recovery.changed)))
         if company:
             await asyncio.sleep(NOTICED_S)
 
@@ -196,6 +197,10 @@ class Writer:
             last = max(least, int(kept.value) if kept else 0)
             number = max(last + 1, self._now_ms())
             if self._store.put_if(MASTER, Item(*_GENERATION, str(number).encode()), kept.value if kept else None):
+                if self._clock is not None:
+                    self._clock.observe(
+                        number * 1000
+                    )  # chunks of this number are older than what is stamped from now on
                 return number
 
     async def stop(self, deadline_s: float) -> None:
@@ -302,6 +307,11 @@ class Writer:
             self._packing = False
 
     # deletes ----------------------------------------------------------------------------------------------------------
+
+    async def hear(self) -> None:
+        """Return when everything is known that other gateways acknowledged before now, or have not told within seconds."""
+        if self._others is not None:
+            await asyncio.to_thread(self._others.wait_for_look, HEARD_S)
 
     async def delete(self, record: entry.DeleteEntry) -> tuple[int, set[int]]:
         """Carry out a delete; return how many points went and the refs that lost any. Durable on return."""

@@ -30,6 +30,9 @@ class ShardSegment(NamedTuple):
 class SharedJournals(ABC):
     """The shards of the other gateways; synchronous, safe in any thread. Methods raise StoreError and Unavailable."""
 
+    own: str
+    """the name of this gateway's shard"""
+
     @abstractmethod
     def shards(self) -> list[Shard]:
         """Return the other gateways' shards."""
