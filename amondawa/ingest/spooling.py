@@ -32,8 +32,10 @@ from amondawa.model.points import WriteBatch
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 
+GATHER_ENTRIES = 500
 GATHER_S = 0.02
-"""While spooling, writes that come this soon after a commit share the next one: the store has fewer entries to take later."""
+"""With more entries than this in the spool, writes that come so soon after a commit share the next one: entries are stored
+one after the other, so that many small ones would take longer to store than they took to come."""
 LOOK_S = 0.1
 """how often it is looked whether the store is back"""
 PAUSE_S = 0.5
@@ -142,8 +144,8 @@ class Spooling:
     # journal thread ---------------------------------------------------------------------------------------------------
 
     def gather(self) -> None:
-        """Wait a moment while spooling, so that more writes share the next commit."""
-        if self.active:
+        """Wait a moment when much is in the spool, so that more writes share the next commit."""
+        if self.active and self.spool.entries > GATHER_ENTRIES:
             time.sleep(min(GATHER_S, max(0.0, self._latest_s + GATHER_S - time.monotonic())))
 
     def keep(self, loose: LooseEntry) -> Ack:
