@@ -25,12 +25,17 @@ BATCH_POINTS = 10_000
 def client_options(command: F) -> F:
     """Give a command the options that say where the gateway is and who asks."""
     for option in (
-        click.option("--region", default="us-west-2", show_default=True, help="Of the gateway, for signatures."),
-        click.option("--secret", default="", envvar="AMDW_SECRET", help="Its secret.  [AMDW_SECRET]"),
-        click.option("--key", default="", envvar="AMDW_KEY", help="Access key.  [AMDW_KEY]"),
-        click.option("--domain", default="default", envvar="AMDW_DOMAIN", help="Domain.  [default; AMDW_DOMAIN]"),
+        click.option("--region", default="us-west-2", help="The gateway's, for signatures.  [us-west-2]"),
+        click.option("--secret", default="", envvar="AMDW_SECRET", help="The key's secret.  [none; AMDW_SECRET]"),
+        click.option("--key", default="", envvar="AMDW_KEY", help="Access key.  [none; AMDW_KEY]"),
         click.option(
-            "--url", default="http://127.0.0.1:5000", envvar="AMDW_URL", help="[http://127.0.0.1:5000; AMDW_URL]"
+            "--domain", default="default", envvar="AMDW_DOMAIN", help="Domain to work on.  [default; AMDW_DOMAIN]"
+        ),
+        click.option(
+            "--url",
+            default="http://127.0.0.1:5000",
+            envvar="AMDW_URL",
+            help="The gateway's common port.  [http://127.0.0.1:5000; AMDW_URL]",
         ),
     ):
         command = option(command)
@@ -62,8 +67,8 @@ def complain(text: str) -> None:
 @client_options
 @click.argument("metric")
 @click.argument("value", required=False)
-@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE")
-@click.option("--time", "time_ms", type=int, help="In ms since 1970 UTC.  [now]")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="As often as needed.")
+@click.option("--time", "time_ms", type=int, metavar="MS", help="In ms since 1970 UTC.  [now]")
 def write(metric: str, value: str | None, tags: tuple[str, ...], time_ms: int | None, **options: Any) -> int:
     """Write VALUE of METRIC; with METRIC `-` write lines of stdin: METRIC TIME_MS VALUE NAME=VALUE …"""
     with make_client(options) as client:
@@ -113,63 +118,56 @@ def _read_lines() -> Iterator[Series]:
 @click.command()
 @client_options
 @click.argument("metric")
-@click.option("--start", default="1h", show_default=True, help="1h, 2026-11-23T12:00, or ms since 1970 UTC.")
+@click.option("--start", default="1h", help="1h (before now), 2026-11-23T12:00 (UTC), or ms since 1970 UTC.  [1h]")
 @click.option("--end", help="The same.  [now]")
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="As often as needed; any value of one name.")
-@click.option("--downsample", default="", metavar="avg:1m", help="Within each series.")
-@click.option("--aggregate", default="", metavar="sum", help="Across all series.")
+@click.option("--downsample", default="", metavar="avg:1m", help="Within each series: a function and a span of time.")
+@click.option("--aggregate", default="", metavar="sum", help="Across all series: a function.")
 @click.option("--limit", default=0, help="First points of each result; 0 = all.")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@click.option("--plot", type=click.Path(dir_okay=False, writable=True), metavar="FILE.png", help="Draw it.")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", help="[table]")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, writable=True), metavar="FILE.png", help="Draw the numbers, too."
+)
 def query(metric: str, tags: tuple[str, ...], form: str, plot: str | None, **options: Any) -> int:
     """Read METRIC: a column for every series, or one for all of them with --aggregate."""
+    from amondawa.client.frames import frame_of
+
     with make_client(options) as client:
         asked = Query(metric, tags=parse_tags(tags), **options)
         try:
             asked.body()
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        frame = client.query(asked)
+        streams = client.streams(asked)
+    if form == "json":
+        click.echo("".join(json.dumps(stream._asdict()) + "\n" for stream in streams), nl=False)
+    else:
+        click.echo(_text(frame_of(streams), form), nl=form == "table")
     if plot:
-        _draw(frame, metric, plot)
-    click.echo(_text(frame, form), nl=form == "table")
+        _draw(frame_of(streams), metric, plot)
     return 0
 
 
 def _text(frame: pd.DataFrame, form: str) -> str:
     if form == "csv":
         return str(frame.to_csv(index_label="time", date_format="%Y-%m-%dT%H:%M:%S.%fZ"))
-    if form == "json":
-        columns = {str(name): frame[name].dropna() for name in frame.columns}
-        return "".join(
-            json.dumps({"name": name, "values": [[_ms(at), value] for at, value in column.items()]}, default=_plain)
-            + "\n"
-            for name, column in columns.items()
-        )
     return "no points" if frame.empty else str(frame.to_string(na_rep="", index_names=False))
 
 
-def _ms(moment: Any) -> int:
-    return int(moment.value // 1_000_000)
-
-
-def _plain(value: Any) -> Any:
-    """Return numpy's numbers as Python's."""
-    return value.item()
-
-
 def _draw(frame: pd.DataFrame, title: str, path: str) -> None:
-    """Draw a frame's columns over time as a PNG."""
+    """Draw the numbers of a frame's columns over time as a PNG."""
     from matplotlib.figure import Figure
+
+    from amondawa.client.frames import numbers_of
 
     figure = Figure(figsize=(12, 5), layout="constrained")
     axes = figure.subplots()
-    for name in frame.columns:
-        column = frame[name].dropna()
-        axes.plot(column.index.to_numpy(), column.to_numpy(), label=str(name), linewidth=1)
+    columns = numbers_of(frame)
+    for name, column in columns.items():
+        axes.plot(column.index.to_numpy(), column.to_numpy(), label=name, linewidth=1)
     axes.set_title(title)
     axes.grid(True, alpha=0.3)
-    if len(frame.columns):
+    if columns:
         axes.legend(loc="upper left", fontsize="small")
     try:
         figure.savefig(path, format="png", dpi=100)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from amondawa.cli_client import client_options, make_client
-from amondawa.client.requests import ClientError, Series
+from amondawa.client.requests import ClientError, Refused, Series
 
 LOOK_S = 0.1
 INTERRUPTED = 130
@@ -47,11 +47,13 @@ class Plan:
 
 @click.command()
 @client_options
-@click.option("--metric", default="load.test", show_default=True)
-@click.option("--rate", default=0.0, help="Points a second of all threads together; 0 = as fast as it goes.")
-@click.option("--threads", type=click.IntRange(1, 1_000), default=4, show_default=True)
-@click.option("--duration", type=click.FloatRange(0.1), default=10.0, show_default=True, help="In seconds.")
-@click.option("--batch-size", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Points.")
+@click.option("--metric", default="load.test", help="Metric to write.  [load.test]")
+@click.option(
+    "--rate", type=click.FloatRange(0), default=0.0, help="Points a second in all; 0 = as fast as it goes.  [0]"
+)
+@click.option("--threads", type=click.IntRange(1, 1_000), default=4, help="Connections that write.  [4]")
+@click.option("--duration", type=click.FloatRange(0.1), default=10.0, help="In seconds.  [10]")
+@click.option("--batch-size", type=click.IntRange(1, 1_000_000), default=1_000, help="Points a request.  [1000]")
 def load(metric: str, rate: float, threads: int, duration: float, batch_size: int, **options: Any) -> int:
     """Write made-up points and tell how it went; the exit status is 1 when no batch was taken."""
     pause_s = threads * batch_size / rate if rate > 0 else 0.0
@@ -92,6 +94,8 @@ def _work(options: dict[str, Any], plan: Plan, number: int, figures: Figures) ->
             except ClientError as error:
                 figures.failures += 1
                 figures.last_failure = str(error)
+                if isinstance(error, Refused) and error.retry_after_s is None:
+                    return  # the next one would be refused in the same way
             else:
                 figures.latencies_s.append(time.monotonic() - sent)
                 figures.points += plan.batch

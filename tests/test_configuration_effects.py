@@ -1,4 +1,4 @@
-"""Every key of the first version's configuration has its effect, from the file and `bin/configure` by the table to the code."""
+"""Every key of the first version's configuration has its effect, from file and `bin/configure` by the table to the code."""
 
 from __future__ import annotations
 

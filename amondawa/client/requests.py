@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -57,10 +57,30 @@ class Refused(ClientError):
     """
 
     def __init__(self, status: int, text: str, retry_after_s: float | None = None) -> None:
-        super().__init__(f"{status}: {text}")
+        super().__init__(f"{status}: {words_of(text).removeprefix(f'{status}: ')}")
         self.status = status
         self.text = text
         self.retry_after_s = retry_after_s
+
+
+def words_of(text: str) -> str:
+    """Return what a refusal says, its addresses in words: `metrics.0.aggregate: must be one of …`; else the text itself."""
+    try:
+        errors = json.loads(text)["errors"]
+    except (ValueError, TypeError, KeyError):
+        return text
+    return "; ".join(_worded("", errors)) or text
+
+
+def _worded(address: str, found: Any) -> Iterator[str]:
+    if isinstance(found, dict):
+        for name, inner in found.items():
+            yield from _worded(f"{address}.{name}" if address else str(name), inner)
+    elif isinstance(found, list):
+        for inner in found:
+            yield from _worded(address, inner)
+    else:
+        yield f"{address}: {found}" if address else str(found)
 
 
 class TooLarge(ClientError):

@@ -72,6 +72,25 @@ def test_a_query_is_drawn(rooms: ServerProcess, tmp_path: Path):
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 
+def test_texts_are_shown_and_not_drawn(rooms: ServerProcess, tmp_path: Path):
+    path = tmp_path / "plot.png"
+    done = run(rooms, "query", "room.state", "--start", "0", "--format", "json", "--plot", str(path))
+    assert done.returncode == 0, done
+    shown = {"name": "room.state", "tags": {"room": "hall"}, "values": [[START_MS, "open"]]}
+    assert json.loads(done.stdout) == shown
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+    refused = run(rooms, "query", "room.state", "--plot", str(tmp_path / "none" / "plot.png"))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("amondawa: ")
+
+
+def test_longs_past_the_digits_of_doubles_are_shown_exactly(server: ServerProcess):
+    lines = f"m {START_MS} {2**63 - 1} a=b\nm {START_MS + 1} 1 a=c\n"
+    run(server, "write", "-", stdin=lines, domain="long")
+    text = run(server, "query", "m", "--start", "0", "--format", "csv", domain="long").stdout
+    assert text.splitlines()[1].endswith(f",{2**63 - 1},")
+
+
 def test_names_are_listed(rooms: ServerProcess):
     assert run(rooms, "names", "--prefix", "room.").stdout.split() == ["room.state", "room.temp"]
     assert run(rooms, "names", "tags").stdout.split() == ["room"]
@@ -99,6 +118,18 @@ def test_what_the_gateway_refuses_is_one_line_and_status_1(server: ServerProcess
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "a:b" in refused.stderr
+
+
+def test_what_is_refused_is_told_in_words_by_its_address(server: ServerProcess):
+    refused = run(server, "query", "m", "--aggregate", "nosuch")
+    assert refused.stderr.startswith("amondawa: 400: metrics.0.aggregate: must be one of sum,")
+
+
+def test_a_load_that_can_only_be_refused_ends_at_once(server: ServerProcess):
+    done = run(server, "load", "--threads", "2", "--duration", "60", "--domain", "a:b")
+    assert done.returncode == 1
+    assert "failed batches: 2" in done.stdout
+    assert "failure: 400: domain: domain 'a:b'" in done.stderr
 
 
 def test_load_keeps_its_rate_and_tells_how_it_went(server: ServerProcess):
