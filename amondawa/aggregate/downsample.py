@@ -13,8 +13,8 @@ from amondawa.aggregate.buckets import Buckets, Runs, aligned_origin, ascends, c
 from amondawa.aggregate.merge import merged
 from amondawa.aggregate.reduce import MAX, MIN, SUM, Reduction, place
 from amondawa.aggregate.stages import AGGREGATORS
-from amondawa.aggregate.streams import holds_numbers
-from amondawa.model.points import Float64s, Int64s, Points
+from amondawa.aggregate.streams import highest_kind, holds_numbers
+from amondawa.model.points import Float64s, Int64s, Kind, Points
 from amondawa.model.query import Clock
 from amondawa.model.result import Frame
 from amondawa.model.timespan import UTC_ZONE, Span, Unit, Zone
@@ -37,6 +37,8 @@ class RangeStage(ABC):
 
     numbers_only: ClassVar[bool] = True
     """pass frames of text through untouched"""
+    takes_nulls: ClassVar[bool] = False
+    """compute with the nulls of empty buckets"""
 
     sampling: Span = Span(1, Unit.MILLISECONDS)
     align_sampling: bool = True
@@ -55,7 +57,7 @@ class RangeStage(ABC):
         out = []
         for frame in frames:
             clock.check()
-            if self.numbers_only and not holds_numbers(frame):
+            if self.numbers_only and not holds_numbers(frame, self.takes_nulls):
                 out.append(frame)
             elif any(map(len, frame.parts)):
                 out.append(self._reduce(frame, origin_ms))
@@ -159,13 +161,24 @@ class _Doubles(_OrderBlind):
 @AGGREGATORS.register("avg")
 @dataclass(frozen=True, slots=True)
 class Average(_OrderBlind):
-    """The mean of each bucket, a double."""
+    """The mean of each bucket, a double. Nulls of empty buckets do not count; where there is nothing else it is NaN."""
 
+    takes_nulls: ClassVar[bool] = True
     reduction: ClassVar[Reduction | None] = SUM
 
     def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
         """Return one mean a bucket."""
         return Points.doubles(stamps_ms, values / lengths)
+
+    def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
+        """Return one mean a run."""
+        if highest_kind(points) < Kind.NULL:
+            return _OrderBlind.reduce_runs(self, points, runs, buckets)
+        known = points.kinds != Kind.NULL
+        sums = np.add.reduceat(np.where(known, points.numbers(), 0.0), runs.firsts)
+        stamps = self.stamps(points.times_ms[runs.firsts], runs.numbers, buckets)
+        with np.errstate(invalid="ignore"):
+            return self.finish(stamps, sums, np.add.reduceat(known.astype(np.int64), runs.firsts))
 
 
 @AGGREGATORS.register("sum")

@@ -44,11 +44,11 @@ class Filter:
 
     Attributes:
         filter_op: the comparison.
-        threshold: a number, or a text.
+        threshold: a number, or a text; None, which is neither, drops every point.
     """
 
     filter_op: Comparison = Comparison.EQUAL
-    threshold: float | str = 0.0
+    threshold: float | str | None = 0.0
 
     def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
         """Return the frames with the points that are left, kinds and times unchanged.
@@ -64,6 +64,8 @@ class Filter:
         return out
 
     def _kept(self, points: Points) -> Mask:
+        if self.threshold is None:
+            return np.zeros(len(points), np.bool_)
         if isinstance(self.threshold, str):
             return self._kept_texts(points, utf16_order(self.threshold))
         return self._kept_numbers(points, float(self.threshold))

@@ -40,7 +40,11 @@ class StreamStage(ABC):
 
 @dataclass(frozen=True, slots=True)
 class ValueStage(ABC):
-    """A stage that maps values one by one, so that a frame's streams need not be merged; texts pass through."""
+    """A stage that maps values one by one; texts pass through.
+
+    A frame's streams need not be merged for it, unless it turns the order of values round: points of one time were in the
+    order of the values that they had.
+    """
 
     def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
         """Return the frames with every value mapped to a double, times unchanged.
@@ -54,8 +58,14 @@ class ValueStage(ABC):
             out.append(self._map_frame(frame) if holds_numbers(frame) else frame)
         return out
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a larger value never becomes the smaller one, so that merging the results orders equal times as before."""
+        return True
+
     def _map_frame(self, frame: Frame) -> Frame:
-        parts = tuple(Points.doubles(part.times_ms, self.map_values(part.numbers())) for part in frame.parts)
+        given = frame.parts if self.keeps_order or len(frame.parts) < 2 else (merged(frame),)
+        parts = tuple(Points.doubles(part.times_ms, self.map_values(part.numbers())) for part in given)
         return Frame(frame.metric, frame.members, parts, frame.groups)
 
     @abstractmethod

@@ -22,11 +22,11 @@ def highest_kind(points: Points) -> int:
     return int(kinds[0]) if kinds.strides == (0,) else int(kinds.max())
 
 
-def holds_numbers(frame: Frame) -> bool:
+def holds_numbers(frame: Frame, takes_nulls: bool = False) -> bool:
     """Say whether a frame is for stages that compute with numbers: it holds no text and no blob.
 
     Raises:
-        ComputeError: it is, but a null of an empty bucket is among its points.
+        ComputeError: it is, but a null of an empty bucket is among its points, and the stage does not take them.
     """
     kinds = [highest_kind(part) for part in frame.parts]
     highest = max(kinds, default=Kind.LONG)
@@ -34,6 +34,8 @@ def holds_numbers(frame: Frame) -> bool:
         return True
     if highest < Kind.NULL or any(_holds_text(part) for part in frame.parts):
         return False
+    if takes_nulls:
+        return True
     raise ComputeError(NULL_TEXT)
 
 

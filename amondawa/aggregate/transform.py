@@ -26,6 +26,11 @@ class Divide(ValueStage):
 
     divisor: float
 
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the divisor is positive."""
+        return self.divisor > 0
+
     def map_values(self, values: Float64s) -> Float64s:
         """Return the quotients."""
         return values / self.divisor
@@ -37,6 +42,11 @@ class Scale(ValueStage):
     """Each value times a factor."""
 
     factor: float = 0.0
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the factor is positive."""
+        return self.factor > 0
 
     def map_values(self, values: Float64s) -> Float64s:
         """Return the products."""
@@ -72,6 +82,11 @@ class Score(ValueStage):
 
     thresholds: tuple[Threshold, ...]
     descending: bool = False
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether scores grow with values."""
+        return not self.descending
 
     def map_values(self, values: Float64s) -> Float64s:
         """Return the scores, whole numbers as doubles."""

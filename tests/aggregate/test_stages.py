@@ -14,6 +14,7 @@ from amondawa.aggregate.downsample import Average, Count, First, Last, Maximum, 
 from amondawa.aggregate.filter import Comparison, Filter
 from amondawa.aggregate.gaps import Gaps
 from amondawa.aggregate.least_squares import LeastSquares
+from amondawa.aggregate.merge import merged
 from amondawa.aggregate.percentile import Percentile
 from amondawa.aggregate.rate import Difference, Rate, Sampler
 from amondawa.aggregate.recurrence import LONGEST_RUN
@@ -65,10 +66,31 @@ def test_stages_for_numbers_let_text_pass(name: str) -> None:
     assert made(name, **NUMERIC[name]).apply([frame], Clock()) == [frame]
 
 
-@pytest.mark.parametrize("name", NUMERIC)
+@pytest.mark.parametrize("name", sorted(NUMERIC.keys() - {"avg"}))
 def test_stages_for_numbers_refuse_nulls(name: str) -> None:
     with pytest.raises(ComputeError, match="No aggregator can be chained after"):
         run(made(name, **NUMERIC[name]), [(1, 1), (2, None)])
+
+
+def test_an_average_leaves_out_nulls() -> None:
+    given: Pairs = [(1, 2), (2, None), (3, 5.0)]
+    assert run(made("avg", sampling=Span(10, Unit.MILLISECONDS)), given) == [(1, 3.5)]
+    (first, nothing, last) = run(made("avg"), given)
+    assert (first, last) == ((1, 2.0), (3, 5.0))
+    assert np.isnan(nothing[1])
+
+
+@pytest.mark.parametrize(("name", "values"), [("scale", [-1.0, -2.0]), ("div", [-1.0, -2.0]), ("score", [1.0, 0.0])])
+def test_points_of_one_time_keep_their_order_when_the_order_of_values_turns_round(
+    name: str, values: list[float]
+) -> None:
+    needed = {
+        "scale": {"factor": -1},
+        "div": {"divisor": -1},
+        "score": {"thresholds": (Threshold(1.5),), "descending": True},
+    }
+    (frame,) = made(name, **needed[name]).apply([frame_of([(5, 2)], [(5, 1)])], Clock())
+    assert [value for _, value in pairs_of(merged(frame))] == values
 
 
 @pytest.mark.parametrize("name", [*NUMERIC, "count", "first", "last", "filter", "trim"])

@@ -5,24 +5,30 @@ Source: suites aggregators, sampling and query_errors; GET /api/v1/features of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, fields, validate
 
 from amondawa.aggregate.registry import Registry
 from amondawa.model.timespan import Span, Unit
+from amondawa.protocols.kairosdb.elements import read_double, read_items, read_members, text_of
 from amondawa.protocols.kairosdb.fields import (
     MISSING,
     DurationSchema,
-    LooseBool,
-    LooseNumber,
-    Text,
-    UnitField,
-    Word,
-    ZoneField,
+    Loose,
+    double_field,
+    enum_field,
+    enum_of,
+    flag_field,
+    list_field,
+    text_field,
+    unit_field,
+    whole_field,
+    word_field,
+    zone_field,
 )
-from amondawa.protocols.kairosdb.problems import Place, problem
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure
+from amondawa.protocols.kairosdb.lenient import Number
 
 AGGREGATORS: Registry[type[AggregatorSchema]] = Registry("aggregator")
 """Names of aggregators to their schemas, in the order in which the features list them."""
@@ -39,8 +45,8 @@ def shown(label: str, kind: str, default: str, *checks: dict[str, str], **more: 
     return {"feature": {"label": label, "type": kind, "defaultValue": default, "checks": checks, **more}}
 
 
-def _flag(label: str) -> LooseBool:
-    return LooseBool(load_default=False, metadata=shown(label, "boolean", "false"))
+def _flag(label: str) -> Loose:
+    return flag_field(load_default=False, metadata=shown(label, "boolean", "false"))
 
 
 def _not_zero() -> validate.Validator:
@@ -50,7 +56,7 @@ def _not_zero() -> validate.Validator:
 class SampledBy(fields.Nested):
     """A sampling or range_size; features show it as an object with a value and a unit."""
 
-    default_error_messages = {"type": "java.lang.IllegalStateException: Expected BEGIN_OBJECT", **MISSING}
+    default_error_messages = MISSING
 
     def __init__(self, label: str, **options: Any) -> None:
         super().__init__(
@@ -82,8 +88,10 @@ class RangeSchema(AggregatorSchema):
     align_start_time = _flag("Align start time")
     sampling = SampledBy("Sampling", load_default=Span(1, Unit.MILLISECONDS))
     trim = _flag("Trim")
-    align_sampling = LooseBool(load_default=True)
-    time_zone = ZoneField(load_default=None)
+    align_sampling = flag_field(load_default=True)
+    start_time = whole_field(load_default=None)
+    end_time = whole_field(load_default=None)
+    time_zone = zone_field(load_default=None)
 
 
 @AGGREGATORS.register("avg")
@@ -106,12 +114,8 @@ class DevSchema(RangeSchema):
 
     label, java_class = "Dev", "StdAggregator"
 
-    return_type = Word(
-        ("value", "pos_sd", "neg_sd"),
-        "is not a valid return type, must be 'value', 'pos_sd' or 'neg_sd'.",
-        load_default="value",
-    )
-    dev_count = LooseNumber(whole=True, bits=31, load_default=1)
+    return_type = enum_field(("value", "pos_sd", "neg_sd"), load_default="value")
+    dev_count = whole_field(31, load_default=1)
 
 
 @AGGREGATORS.register("diff")
@@ -127,8 +131,7 @@ class DivSchema(AggregatorSchema):
 
     label, java_class = "Div", "DivideAggregator"
 
-    divisor = LooseNumber(
-        whole=False,
+    divisor = double_field(
         required=True,
         validate=_not_zero(),
         error_messages={"required": "may not be zero"},
@@ -136,13 +139,11 @@ class DivSchema(AggregatorSchema):
     )
 
 
-class Threshold(fields.Field[Any]):
-    """What a filter compares with: a number, or a text that is no number."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise problem("must be a number or a text", Place.PROPERTY)
-        return value
+def _threshold_of(value: Any) -> Any:
+    """Return what a filter compares with: a double or a text; None for anything else, which leaves out every point."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    return float(value) if isinstance(value, (int, Number)) else value
 
 
 @AGGREGATORS.register("filter")
@@ -151,13 +152,13 @@ class FilterSchema(AggregatorSchema):
 
     label, java_class = "Filter", "FilterAggregator"
 
-    filter_op = Word(
+    filter_op = word_field(
         ("lte", "lt", "gte", "gt", "equal", "ne"),
         "is not a valid trim type, must be 'lte', 'lt', 'gte', 'gt', 'equal' or 'ne'.",
-        load_default="equal",
+        load_default=None,
         metadata=shown("Filter operation", "enum", "equal", options=["LTE", "LT", "GTE", "GT", "EQUAL", "NE"]),
     )
-    threshold = Threshold(load_default=0.0, metadata=shown("Threshold", "Object", ""))
+    threshold = Loose(_threshold_of, load_default=0.0, metadata=shown("Threshold", "Object", ""))
 
 
 @AGGREGATORS.register("first")
@@ -208,8 +209,7 @@ class PercentileSchema(RangeSchema):
 
     label, java_class = "Percentile", "PercentileAggregator"
 
-    percentile = LooseNumber(
-        whole=False,
+    percentile = double_field(
         required=True,
         validate=_not_zero(),
         error_messages={"required": "may not be zero"},
@@ -224,17 +224,15 @@ class RateSchema(AggregatorSchema):
     label, java_class = "Rate", "RateAggregator"
 
     sampling = SampledBy("Sampling", load_default=None)
-    unit = UnitField(load_default=None)
-    time_zone = ZoneField(load_default=None)
+    unit = unit_field(load_default=None)
+    time_zone = zone_field(load_default=None)
 
 
-class ThresholdSchema(Schema):
-    """A threshold of a score."""
-
-    value = LooseNumber(whole=False, required=True)
-    boundary = Word(
-        ("superior", "inferior"), "is not a valid boundary, must be 'superior' or 'inferior'.", load_default="superior"
-    )
+def _mark_of(value: Any) -> tuple[float, str]:
+    """Return a threshold of a score: its value, and whether it is passed at that ("inferior") or past it ("superior")."""
+    mark = read_members(value)
+    limit = 0.0 if mark.get("value") is None else read_double(mark["value"])
+    return limit, enum_of(mark.get("boundary", "superior"), ("superior", "inferior"))
 
 
 @AGGREGATORS.register("score")
@@ -243,18 +241,12 @@ class ScoreSchema(AggregatorSchema):
 
     label, java_class = "SCORE", "ScoreAggregator"
 
-    order = Word(
+    order = enum_field(
         ("ascending", "descending"),
-        "is not a valid order, must be 'ascending' or 'descending'.",
         load_default="ascending",
         metadata=shown("Order", "enum", "ascending", options=["ASCENDING", "DESCENDING"]),
     )
-    thresholds = fields.List(
-        fields.Nested(ThresholdSchema),
-        required=True,
-        error_messages=MISSING,
-        metadata=shown("Thresholds", "array", "[]"),
-    )
+    thresholds = list_field(_mark_of, required=True, metadata=shown("Thresholds", "array", "[]"))
 
 
 @AGGREGATORS.register("sma")
@@ -263,7 +255,7 @@ class SmaSchema(AggregatorSchema):
 
     label, java_class = "SMA", "SmaAggregator"
 
-    size = LooseNumber(whole=True, bits=31, load_default=0, metadata=shown("Size", "int", "10", ABOVE_ZERO))
+    size = whole_field(31, load_default=0, metadata=shown("Size", "int", "10", ABOVE_ZERO))
 
 
 @AGGREGATORS.register("sampler")
@@ -272,21 +264,21 @@ class SamplerSchema(AggregatorSchema):
 
     label, java_class = "Sampler", "SamplerAggregator"
 
-    unit = UnitField(
+    unit = unit_field(
         load_default=Unit.MILLISECONDS, metadata=shown("Time Unit", "enum", "milliseconds", options="units")
     )
-    time_zone = ZoneField(load_default=None)
+    time_zone = zone_field(load_default=None)
 
 
-class TagTexts(fields.Field[dict[str, str]]):
-    """Tags to write: names to texts."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
-    ) -> dict[str, str]:
-        if not isinstance(value, dict) or any(not isinstance(one, (str, int, float)) for one in value.values()):
-            raise problem("java.lang.IllegalStateException: Expected BEGIN_OBJECT", Place.NOWHERE)
-        return {name: str(one) for name, one in value.items()}
+def _tags_of(value: Any) -> dict[str, str]:
+    """Return the tags to write: an object, or an array of pairs."""
+    if isinstance(value, list):
+        value = dict(read_items(value, lambda pair: read_items(pair, lambda one: one)))
+    tags = read_members(value)
+    for name, one in tags.items():
+        if one is None:
+            raise InternalFailure(f"null value in entry: {name}=null")
+    return {name: text_of(one) for name, one in tags.items()}
 
 
 @AGGREGATORS.register("save_as")
@@ -295,14 +287,10 @@ class SaveAsSchema(AggregatorSchema):
 
     label, java_class = "Save As", "SaveAsAggregator"
 
-    metric_name = Text(
-        required=True,
-        validate=validate.Length(min=1, error="may not be empty"),
-        metadata={"inner": "metricName", **shown("Save As", "String", "<new name>", NOT_EMPTY)},
-    )
-    tags = TagTexts(load_default=dict)
-    ttl = LooseNumber(whole=True, bits=31, load_default=0)
-    add_saved_from = LooseBool(load_default=True)
+    metric_name = text_field(load_default="", metadata=shown("Save As", "String", "<new name>", NOT_EMPTY))
+    tags = Loose(_tags_of, load_default=dict)
+    ttl = whole_field(31, load_default=0)
+    add_saved_from = flag_field(load_default=True)
 
 
 @AGGREGATORS.register("scale")
@@ -311,7 +299,7 @@ class ScaleSchema(AggregatorSchema):
 
     label, java_class = "Scale", "ScaleAggregator"
 
-    factor = LooseNumber(whole=False, load_default=0.0, metadata=shown("Factor", "double", "0.0", DIGITS))
+    factor = double_field(load_default=0.0, metadata=shown("Factor", "double", "0.0", DIGITS))
 
 
 @AGGREGATORS.register("sum")
@@ -327,7 +315,7 @@ class TrimSchema(AggregatorSchema):
 
     label, java_class = "Trim", "TrimAggregator"
 
-    trim = Word(
+    trim = word_field(
         ("first", "last", "both"),
         "is not a valid trim type, must be 'first', 'last' or 'both'.",
         load_default=None,

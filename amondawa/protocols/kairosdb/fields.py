@@ -5,15 +5,26 @@ Source: suites query_errors, aggregators and sampling.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, fields, post_load, validate
+from marshmallow import EXCLUDE, Schema, fields, post_load, pre_load, validate
 
 from amondawa.errors import BadRequest
 from amondawa.model.timespan import Span, Unit, Zone, find_zone, zone_ids
-from amondawa.protocols.kairosdb.java_numbers import DOUBLE, double_of, long_of
+from amondawa.protocols.kairosdb.elements import (
+    BadNumber,
+    IllegalState,
+    read_double,
+    read_flag,
+    read_items,
+    read_members,
+    read_text,
+    read_whole,
+    text_of,
+)
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.problems import Place, problem
 
 UNITS = tuple(Unit.__members__)
@@ -23,6 +34,8 @@ _DAY_MS = 86_400_000
 _UNIT_MS = {unit: unit.fixed_ms or (unit.day_count or 31 * unit.months) * _DAY_MS for unit in Unit}
 """At most this long is one unit."""
 MISSING: dict[str, Any] = {"required": "may not be null", "null": "may not be null"}
+NULL = "cannot validate null"
+"""What breaks a request off whose property is null, or a word that is not known."""
 
 
 def bad_unit(text: str) -> str:
@@ -30,149 +43,180 @@ def bad_unit(text: str) -> str:
     return f"{text} is not a valid time unit, must be one of {','.join(UNITS)}"
 
 
-def bad_number(text: str) -> str:
-    """Return Java's message for a text that is no number."""
-    return f'For input string: "{text}"' if text else "empty String"
-
-
-class LooseNumber(fields.Field[Any]):
-    """A whole number or a double, also as text.
+@contextmanager
+def reading(number_place: Place = Place.NOWHERE) -> Iterator[None]:
+    """Turn what Gson says about a value into a problem of the field.
 
     Args:
-        whole: cut the fraction of a number and take only whole texts.
-        bits: size of a whole number's absolute value.
-        place: what precedes the message for a text that is no number.
+        number_place: what precedes the message for a text that is no number.
+    """
+    try:
+        yield
+    except IllegalState as error:
+        raise problem(illegal_state(error), Place.NOWHERE) from error
+    except BadNumber as error:
+        kind = "java.lang.NumberFormatException: " if number_place is Place.NOWHERE else ""
+        raise problem(f"{kind}{error}", number_place) from error
+    except InternalFailure as error:
+        raise problem(error.text, Place.BROKEN) from error
+
+
+def illegal_state(error: IllegalState) -> str:
+    """Return the text of an exception that wraps another."""
+    return "java.lang.IllegalStateException" + ("" if error.text is None else f": {error.text}")
+
+
+class Loose(fields.Field[Any]):
+    """A value that a function reads.
+
+    Args:
+        read: makes a value of what was sent.
+        number_place: what precedes the message for a text that is no number.
     """
 
     default_error_messages = MISSING
 
-    def __init__(self, *, whole: bool, bits: int = 63, place: Place = Place.PROPERTY, **options: Any) -> None:
+    def __init__(self, read: Callable[[Any], Any], number_place: Place = Place.NOWHERE, **options: Any) -> None:
         super().__init__(**options)
-        self.whole = whole
-        self.bits = bits
-        self.place = place
+        self._read = read
+        self._number_place = number_place
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
-        if isinstance(value, str):
-            value = self._of_text(value)
-        elif isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise problem(self._worded("IllegalStateException", "Expected a number"), self.place)
-        return whole_number(value, self.bits) if self.whole else float(value)
-
-    def _of_text(self, text: str) -> int | float:
-        number = long_of(text, self.bits)
-        if number is not None:
-            return number
-        if not self.whole and DOUBLE.fullmatch(text.strip()):
-            return double_of(text)
-        raise problem(self._worded("NumberFormatException", bad_number(text)), self.place)
-
-    def _worded(self, kind: str, text: str) -> str:
-        return f"java.lang.{kind}: {text}" if self.place is Place.NOWHERE else text
+        with reading(self._number_place):
+            return self._read(value)
 
 
-class LooseBool(fields.Field[bool]):
-    """A boolean; any text but "true" is false."""
-
-    default_error_messages = MISSING
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> bool:
-        if isinstance(value, str):
-            return value.lower() == "true"
-        if isinstance(value, bool):
-            return value
-        raise problem("java.lang.IllegalStateException: Expected a boolean", Place.NOWHERE)
+def whole_field(bits: int = 63, **options: Any) -> Loose:
+    """Return the field of an integer of so many bits and a sign; fractions are cut, texts of digits taken."""
+    return Loose(lambda value: read_whole(value, bits), **options)
 
 
-class Text(fields.Field[str]):
-    """A text; numbers and booleans count as their text."""
-
-    default_error_messages = MISSING
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
-        if isinstance(value, (list, dict)):
-            raise problem("java.lang.IllegalStateException: Expected a string", Place.NOWHERE)
-        return text_of(value)
+def double_field(**options: Any) -> Loose:
+    """Return the field of a double, also as text."""
+    return Loose(read_double, Place.PROPERTY, **options)
 
 
-class UnitField(fields.Field[Unit]):
-    """A time unit, in any case."""
-
-    default_error_messages = MISSING
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Unit:
-        unit = Unit.__members__.get(str(value).upper())
-        if unit is None:
-            raise problem(bad_unit(str(value)), Place.OBJECT)
-        return unit
+def flag_field(**options: Any) -> Loose:
+    """Return the field of a flag; any text but "true" is false."""
+    return Loose(read_flag, **options)
 
 
-class Word(fields.Field[str]):
-    """One of some words, in any case; loads in lower case.
+def text_field(**options: Any) -> Loose:
+    """Return the field of a text; numbers and flags count as their text."""
+    return Loose(read_text, **options)
+
+
+def list_field(read: Callable[[Any], Any], **options: Any) -> Loose:
+    """Return the field of an array whose members are read by a function."""
+    return Loose(lambda value: read_items(value, read), Place.PROPERTY, **options)
+
+
+def unit_of(value: Any) -> Unit:
+    """Return the time unit of an element, in any case.
+
+    Raises:
+        ValidationError: there is no such unit.
+        IllegalState, InternalFailure: no text.
+    """
+    text = text_of(value)
+    unit = Unit.__members__.get(text.upper())
+    if unit is None:
+        raise problem(bad_unit(text), Place.OBJECT)
+    return unit
+
+
+def unit_field(**options: Any) -> Loose:
+    """Return the field of a time unit, in any case."""
+    return Loose(unit_of, **options)
+
+
+def word_field(words: tuple[str, ...], message: str, **options: Any) -> Loose:
+    """Return the field of one of some words, in any case; loads in lower case.
 
     Args:
         words: what is allowed, lower case.
         message: follows the word that was given instead.
+        options: of the field.
     """
 
-    default_error_messages = MISSING
+    def read(value: Any) -> str:
+        text = text_of(value)
+        if text.lower() not in words:
+            raise problem(f"{text} {message}", Place.OBJECT)
+        return text.lower()
 
-    def __init__(self, words: tuple[str, ...], message: str, **options: Any) -> None:
-        super().__init__(**options)
-        self.words = words
-        self.message = message
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> str:
-        word = str(value).lower()
-        if word not in self.words:
-            raise problem(f"{value} {self.message}", Place.OBJECT)
-        return word
+    return Loose(read, **options)
 
 
-class ZoneField(fields.Field[Zone]):
-    """A time zone: an id, or an offset such as +05:30; nothing is UTC."""
+def enum_of(value: Any, words: tuple[str, ...]) -> str:
+    """Return one of some words, in exactly their case.
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Zone:
-        try:
-            return find_zone(str(value))
-        except BadRequest:
-            text = f"{value} is not a valid time zone, must be one of [{', '.join(zone_ids())}]"
-            raise problem(text, Place.OBJECT) from None
-
-
-def whole_number(value: int | float, bits: int = 63) -> int:
-    """Cut the fraction of a number and keep it within so many bits and a sign, as Java does; NaN is 0."""
-    limit = 1 << bits
-    if isinstance(value, float) and not math.isfinite(value):
-        return 0 if math.isnan(value) else limit - 1 if value > 0 else -limit
-    return max(-limit, min(limit - 1, int(value)))
+    Raises:
+        IllegalState: no text.
+        InternalFailure: another word, which Gson makes null of.
+    """
+    text = read_text(value)
+    if text not in words:
+        raise InternalFailure(NULL)
+    return text
 
 
-def text_of(value: Any) -> str:
-    """Return a JSON scalar as the text that Java makes of it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+def enum_field(words: tuple[str, ...], **options: Any) -> Loose:
+    """Return the field of one of some words, in exactly their case."""
+    return Loose(lambda value: enum_of(value, words), **options)
 
 
-class DurationSchema(Schema):
-    """A number of time units: {"value": 1, "unit": "hours"}."""
+def zone_of(value: Any) -> Zone:
+    """Return the time zone of an element: an id, or an offset such as +05:30; nothing is UTC.
+
+    Raises:
+        ValidationError: there is no such zone.
+        IllegalState, InternalFailure: no text.
+    """
+    text = text_of(value)
+    try:
+        return find_zone(text)
+    except BadRequest:
+        raise problem(bad_zone(text), Place.OBJECT) from None
+
+
+def bad_zone(text: str) -> str:
+    """Return the message for a time zone that there is not."""
+    return f"{text} is not a valid time zone, must be one of [{', '.join(zone_ids())}]"
+
+
+def zone_field(**options: Any) -> Loose:
+    """Return the field of a time zone."""
+    return Loose(zone_of, **options)
+
+
+class Members(Schema):
+    """An object of a request: what else is in it is not looked at, and a field that is null was not sent."""
 
     class Meta:
-        """What else is in the object is not looked at."""
+        """Fields without a counterpart are left alone."""
 
         unknown = EXCLUDE
 
-    unit = UnitField(required=True)
-    value = LooseNumber(
-        whole=True,
-        place=Place.NOWHERE,
-        load_default=0,
-        validate=validate.Range(min=0, error="must be greater than or equal to 0"),
-    )
+    @pre_load
+    def present(self, data: Any, **options: Any) -> dict[str, Any]:
+        """Return the fields that are not null."""
+        with reading():
+            return {key: one for key, one in read_members(data).items() if one is not None}
+
+
+class DurationSchema(Members):
+    """A number of time units: {"value": 1, "unit": "hours"}."""
+
+    unit = unit_field(required=True)
+    value = whole_field(load_default=0, validate=validate.Range(min=0, error="must be greater than or equal to 0"))
 
     @post_load
     def span(self, data: dict[str, Any], **options: Any) -> Span:
-        """Return the span that was read; one of more than 70 million years is cut to that."""
-        unit: Unit = data["unit"]
-        return Span(min(data["value"], _LONGEST_MS // _UNIT_MS[unit]), unit)
+        """Return the span that was read."""
+        return span_of(data["value"], data["unit"])
+
+
+def span_of(value: int, unit: Unit) -> Span:
+    """Return a span; one of more than 70 million years is cut to that."""
+    return Span(min(value, _LONGEST_MS // _UNIT_MS[unit]), unit)

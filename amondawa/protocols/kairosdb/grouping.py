@@ -5,13 +5,16 @@ Source: suites group_by and query_errors; GET /api/v1/features of the real serve
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, validate
 
 from amondawa.aggregate.registry import Registry
 from amondawa.protocols.kairosdb.aggregators import ABOVE_ZERO, DIGITS, NOT_EMPTY, SampledBy, shown
-from amondawa.protocols.kairosdb.fields import MISSING, LooseNumber, Text
+from amondawa.protocols.kairosdb.elements import read_double
+from amondawa.protocols.kairosdb.fields import list_field, whole_field
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure
+from amondawa.protocols.kairosdb.lenient import Number
 
 GROUPINGS: Registry[type[GroupingSchema]] = Registry("grouping")
 """Names of groupings to their schemas, in the order in which the features list them."""
@@ -25,10 +28,27 @@ class GroupingSchema(Schema):
     label: ClassVar[str]
     java_class: ClassVar[str]
 
+    start_date = whole_field(load_default=None)
+
     class Meta:
         """A property without a setter is refused."""
 
         unknown = RAISE
+
+
+def _edge_of(value: Any) -> float:
+    if value is None:
+        raise InternalFailure(None)
+    return read_double(value)
+
+
+def _name_of(value: Any) -> str:
+    """Return the name of a tag; KairosDB breaks off when it finds that it is no text."""
+    if value is None:
+        raise InternalFailure(None)
+    if not isinstance(value, str) or isinstance(value, Number):
+        raise InternalFailure("a tag to group by must be a text")
+    return value
 
 
 @GROUPINGS.register("bin")
@@ -37,11 +57,9 @@ class BinSchema(GroupingSchema):
 
     label, java_class = "Bin", "BinGroupBy"
 
-    bins = fields.List(
-        LooseNumber(whole=False),
-        required=True,
-        validate=validate.Length(min=1, error="may not be empty"),
-        error_messages=MISSING,
+    bins = list_field(
+        _edge_of,
+        load_default=None,
         metadata=shown("Bin Values", "array", "[]", NOT_EMPTY, DIGITS),
     )
 
@@ -52,11 +70,10 @@ class TagSchema(GroupingSchema):
 
     label, java_class = "Tag", "TagGroupBy"
 
-    tags = fields.List(
-        Text(),
+    tags = list_field(
+        _name_of,
         required=True,
         validate=validate.Length(min=1, error="may not be empty"),
-        error_messages=MISSING,
         metadata=shown("Tags", "array", "[]", NOT_EMPTY, autocomplete="tags"),
     )
 
@@ -67,9 +84,8 @@ class TimeSchema(GroupingSchema):
 
     label, java_class = "Time", "TimeGroupBy"
 
-    group_count = LooseNumber(
-        whole=True,
-        bits=31,
+    group_count = whole_field(
+        31,
         required=True,
         validate=validate.Range(min=1, error=_AT_LEAST_ONE),
         error_messages={"required": _AT_LEAST_ONE},
@@ -84,9 +100,8 @@ class ValueSchema(GroupingSchema):
 
     label, java_class = "Value", "ValueGroupBy"
 
-    range_size = LooseNumber(
-        whole=True,
-        bits=31,
+    range_size = whole_field(
+        31,
         required=True,
         validate=validate.Range(min=1, error=_AT_LEAST_ONE),
         error_messages={"required": _AT_LEAST_ONE},

@@ -15,13 +15,22 @@ INTEGER = re.compile(r"[+-]?[0-9]+")
 DOUBLE = re.compile(r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?)")
 """What Double.parseDouble takes, blanks around it apart."""
 
+_TWO_POINTS = re.compile(r"\.[0-9]*\.[0-9]+")
 _LONG_DIGITS = 19
 _EXPONENT_DIGITS = 9
 _MAX_EXPONENT = 1000
 
 
 class InternalFailure(Exception):
-    """A conversion that breaks the whole request off in KairosDB (500)."""
+    """A conversion that breaks the whole request off in KairosDB (500).
+
+    Args:
+        text: what to answer; None when Java's exception says nothing.
+    """
+
+    def __init__(self, text: str | None) -> None:
+        super().__init__("" if text is None else text)
+        self.text = text
 
 
 def as_text(value: Element) -> str:
@@ -36,7 +45,9 @@ def as_text(value: Element) -> str:
         return str(value)
     if isinstance(value, list) and len(value) == 1:
         return as_text(value[0])
-    raise InternalFailure("a single value was expected")
+    if isinstance(value, list):
+        raise InternalFailure(None)
+    raise InternalFailure("JsonNull" if value is None else "JsonObject")
 
 
 def as_long(value: Element) -> int:
@@ -49,7 +60,7 @@ def as_long(value: Element) -> int:
         return as_long(value[0])
     text = as_text(value)
     if isinstance(value, Number):
-        return _wrap(_whole_of(text))
+        return wrapped(value)
     number = long_of(text)
     if number is None:
         raise InternalFailure(f'For input string: "{text}"')
@@ -80,8 +91,10 @@ def _whole_of(text: str) -> int:
     return 0 if exact and exact.adjusted() > _MAX_EXPONENT else int(exact)
 
 
-def _wrap(number: int) -> int:
-    return (number + 2**63) % 2**64 - 2**63
+def wrapped(number: int | Number, bits: int = 63) -> int:
+    """Return a number without its fraction, cut to its lowest so many bits and a sign."""
+    whole = _whole_of(number) if isinstance(number, Number) else number
+    return (whole + (1 << bits)) % (2 << bits) - (1 << bits)
 
 
 def as_double(value: Element) -> float:
@@ -95,6 +108,8 @@ def as_double(value: Element) -> float:
     text = as_text(value).strip()
     if DOUBLE.fullmatch(text):
         return double_of(text)
+    if _TWO_POINTS.fullmatch(text):
+        raise InternalFailure("multiple points")
     raise InternalFailure(f'For input string: "{text}"' if text else "empty String")
 
 

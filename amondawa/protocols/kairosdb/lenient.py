@@ -30,6 +30,10 @@ class JsonSyntaxError(Exception):
     """The text is not JSON, not even leniently, or holds another type than was asked for."""
 
 
+class BadEscape(JsonSyntaxError):
+    """What follows a backslash and u is no character."""
+
+
 class EndOfInput(JsonSyntaxError):
     """The text ends too early."""
 
@@ -78,10 +82,14 @@ class JsonReader:
     Args:
         text: the whole document; a byte order mark in front is skipped.
         lenient: whether the freedoms above are granted; may be changed between tokens.
+
+    Attributes:
+        bare: whether the last string that was peeked at is a word without quotes.
     """
 
     def __init__(self, text: str, lenient: bool = True) -> None:
         self.lenient = lenient
+        self.bare = False
         self._text = text
         self._at = 1 if text.startswith("\ufeff") else 0
         self._scopes = [_Scope.EMPTY_DOCUMENT]
@@ -286,6 +294,7 @@ class JsonReader:
             if one == "'" or len(self._scopes) == 1:
                 self._need_lenient()
             self._value = self._quoted(one)
+            self.bare = False
             return Token.STRING
         if one == "[":
             return Token.BEGIN_ARRAY
@@ -321,6 +330,7 @@ class JsonReader:
         self._need_lenient()
         self._at = word.end()
         self._value = text
+        self.bare = True
         return Token.STRING
 
     def _quoted(self, quote: str) -> str:
@@ -351,7 +361,7 @@ class JsonReader:
             return _ESCAPES.get(one, one)
         code = _HEX.match(self._text, self._at)
         if code is None:
-            raise JsonSyntaxError(f"java.lang.NumberFormatException: \\u{self._text[self._at : self._at + 4]}")
+            raise BadEscape(f"java.lang.NumberFormatException: \\u{self._text[self._at : self._at + 4]}")
         self._at = code.end()
         return chr(int(code.group(), 16))
 

@@ -28,7 +28,9 @@ from amondawa.model.series import Tags, sorted_tags
 from amondawa.model.timespan import Span, Unit, Zone
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
-from amondawa.protocols.kairosdb.queries import MetricRequest, Piece, QueryRequest
+from amondawa.protocols.kairosdb.pieces import Piece
+from amondawa.protocols.kairosdb.queries import MetricRequest, QueryRequest
+from amondawa.protocols.kairosdb.shifted import ShiftedGrouping, ShiftedStage
 from amondawa.protocols.patterns import Pattern
 
 REGEX = "regex:"
@@ -66,11 +68,17 @@ class SaveAs:
     sink: list[Saved]
 
     def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
-        """Return the frames unchanged."""
+        """Return the frames unchanged.
+
+        Raises:
+            InternalFailure: there are points, and no name to write them under.
+        """
         for frame in frames:
             clock.check()
             points = merged(frame) if frame.parts else Points.empty()
             if len(points):
+                if not self.metric:
+                    raise InternalFailure(None)
                 self.sink.append(Saved(self.metric, self._tags_of(frame), points, self.ttl_s))
         return frames
 
@@ -145,7 +153,9 @@ def _stages(metric: MetricRequest, zone: Zone, saved: list[Saved]) -> list[Stage
     group_tags = next((tuple(one.properties["tags"]) for one in metric.groupings if one.name == "tag"), None)
     stages: list[Stage] = [GroupSeries(metric.name, group_tags, metric.descending)]
     points = tuple(_grouping(one) for one in metric.groupings if one.name != "tag")
-    if points:
+    if any(isinstance(one, BinGrouping) and not one.bins for one in points):
+        stages.append(Breaks("Index 0 out of bounds for length 0"))
+    elif points:
         stages.append(GroupPoints(points))
     if metric.limit:
         stages.append(Limit(metric.limit))
@@ -160,9 +170,11 @@ def _stages(metric: MetricRequest, zone: Zone, saved: list[Saved]) -> list[Stage
 def _grouping(piece: Piece) -> PointGrouping:
     properties = piece.properties
     if piece.name == "bin":
-        return BinGrouping(tuple(properties["bins"]))
+        return BinGrouping(tuple(properties["bins"] or ()))
     if piece.name == "time":
-        return TimeGrouping(properties["range_size"], properties["group_count"])
+        by_time = TimeGrouping(properties["range_size"], properties["group_count"])
+        start_ms = properties["start_date"]
+        return by_time if start_ms is None else ShiftedGrouping(by_time, start_ms)
     return ValueGrouping(properties["range_size"])
 
 
@@ -177,19 +189,44 @@ def _save_as(properties: dict[str, Any], group_tags: tuple[str, ...], saved: lis
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Breaks:
+    """Break a query off that has points: what was asked for lacks a property that KairosDB only misses then.
+
+    Attributes:
+        text: what to answer.
+    """
+
+    text: str
+
+    def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
+        """Return the frames unchanged.
+
+        Raises:
+            InternalFailure: there are points.
+        """
+        if any(len(part) for frame in frames for part in frame.parts):
+            raise InternalFailure(self.text)
+        return frames
+
+
 def _aggregator(piece: Piece, zone: Zone) -> Stage:
     """Build the stage of an aggregator: its properties by their own names, but for those that _ARGUMENTS converts."""
     stage = STAGES.find(piece.name)
     kind = AGGREGATORS.find(piece.name)
     if stage is None or kind is None:
         raise InternalFailure(f"aggregator {piece.name} is not available")
+    if piece.name == "filter" and piece.properties["filter_op"] is None:
+        return Breaks("filter needs a filter_op")
     arguments = dict(piece.properties)
     if "time_zone" in arguments:
         arguments["zone"] = arguments.pop("time_zone") or zone
+    start_ms, end_ms = arguments.pop("start_time", None), arguments.pop("end_time", None)
     convert = _ARGUMENTS.get(piece.name)
     if convert is not None:
         convert(arguments)
-    return stage(**arguments)
+    made = stage(**arguments)
+    return made if start_ms is None and end_ms is None else ShiftedStage(made, start_ms, end_ms)
 
 
 def _dev(arguments: dict[str, Any]) -> None:
@@ -208,7 +245,7 @@ def _rate(arguments: dict[str, Any]) -> None:
 
 def _score(arguments: dict[str, Any]) -> None:
     marks = arguments["thresholds"]
-    arguments["thresholds"] = tuple(Threshold(mark["value"], Boundary(mark["boundary"])) for mark in marks)
+    arguments["thresholds"] = tuple(Threshold(limit, Boundary(boundary)) for limit, boundary in marks)
     arguments["descending"] = arguments.pop("order") == "descending"
 
 

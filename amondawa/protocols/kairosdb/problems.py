@@ -1,6 +1,6 @@
 """What can be wrong with a request, and the texts that say so.
 
-A schema raises `Problem`s; `texts_of` words them with the place they occurred at, the way KairosDB does.
+A schema raises `Problem`s; `load` words them with the place they occurred at, the way KairosDB does.
 
 Source: suite query_errors.
 """
@@ -15,6 +15,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 from marshmallow.exceptions import SCHEMA
 
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure
+
 
 class Place(Enum):
     """What a message is preceded by."""
@@ -26,7 +28,9 @@ class Place(Enum):
     OBJECT = 2
     """the place of the object and a point"""
     NOWHERE = 3
-    """nothing"""
+    """nothing: Gson's own words"""
+    BROKEN = 4
+    """nothing; the request breaks off (500)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,11 @@ class Problem:
     """One thing that is wrong.
 
     Attributes:
-        text: the message without its place.
+        text: the message without its place; None when what broke off has none.
         place: what precedes it. Anything but a CONSTRAINT stops the reading of a request: it is answered alone.
     """
 
-    text: str
+    text: str | None
     place: Place = Place.CONSTRAINT
 
 
@@ -54,12 +58,20 @@ class RequestRefused(Exception):
         self.texts = list(texts)
 
 
-def problem(text: str, place: Place = Place.CONSTRAINT) -> ValidationError:
+class SyntaxRefused(RequestRefused):
+    """A request that is wrong in Gson's words, or has a property that nothing takes; 500 when it is a roll-up."""
+
+
+class PlacedRefused(RequestRefused):
+    """A request with a word that is not known, at the place where it stands."""
+
+
+def problem(text: str | None, place: Place = Place.CONSTRAINT) -> ValidationError:
     """Return the error that a field or schema raises."""
     return ValidationError([Problem(text, place)])
 
 
-def load(schema: Schema, raw: Any, context: str, of_object: str | None = None) -> Any:
+def load(schema: Schema, raw: dict[str, Any], context: str, of_object: str | None = None) -> Any:
     """Load with a schema.
 
     Args:
@@ -70,51 +82,95 @@ def load(schema: Schema, raw: Any, context: str, of_object: str | None = None) -
 
     Raises:
         RequestRefused: worded with the context.
+        InternalFailure: a problem of place BROKEN.
     """
     try:
         return schema.load(raw)
     except ValidationError as error:
-        raise RequestRefused(*texts_of(error, schema, context, of_object)) from error
+        words = _Words(context, context if of_object is None else of_object)
+        found = list(words.of(_messages(error), schema, raw))
+        raise_first(found)
+        raise RequestRefused(*(text or "" for text, _ in found)) from error
 
 
-def texts_of(error: ValidationError, schema: Schema, context: str, of_object: str | None = None) -> list[str]:
-    """Word the messages of a schema's error."""
-    top = context if of_object is None else of_object
-    found = list(_walk(_messages(error), schema, context, top))
+def load_properties(schema: Schema, raw: dict[str, Any], context: str, partial: bool = False) -> Any:
+    """Load the properties of an aggregator or grouping, which are set and checked one by one; only then the whole is.
+
+    Args:
+        schema: what to load with.
+        raw: the parsed JSON.
+        context: the place of the object.
+        partial: check the properties only, not the whole.
+
+    Raises:
+        RequestRefused: worded with the context.
+        InternalFailure: a problem of place BROKEN.
+    """
+    try:
+        return schema.load(raw, partial=partial or None)
+    except ValidationError as error:
+        words, messages = _Words(context, context), _messages(error)
+        for key in raw:
+            found = list(words.of({key: messages[key]}, schema, raw)) if key in messages else []
+            raise_first(found)
+            if isinstance(messages.get(key), dict):
+                raise RequestRefused(*(text or "" for text, _ in found)) from error
+        if not partial:
+            raise RequestRefused(*(text or "" for text, _ in words.of(messages, schema, raw))) from error
+
+
+def raise_first(found: list[tuple[str | None, Place]]) -> None:
+    """Raise the first problem that stops the reading of a request, if there is one."""
     for text, place in found:
+        if place is Place.BROKEN:
+            raise InternalFailure(text)
         if place is not Place.CONSTRAINT:
-            return [text]
-    return [text for text, _ in found]
+            raise _REFUSALS.get(place, RequestRefused)(text or "")
+
+
+_REFUSALS = {Place.NOWHERE: SyntaxRefused, Place.OBJECT: PlacedRefused}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What words messages.
+
+    Attributes:
+        context: the place of the object, which may be empty.
+        of_object: what precedes messages of place OBJECT.
+    """
+
+    context: str
+    of_object: str
+
+    def of(self, messages: dict[str, Any], schema: Schema, raw: Any) -> Iterator[tuple[str | None, Place]]:
+        """Yield the messages in the order in which what they are about was sent."""
+        prefix = f"{self.context}." if self.context else ""
+        sent = list(raw) if isinstance(raw, dict) else []
+        for key, value in sorted(messages.items(), key=lambda one: sent.index(one[0]) if one[0] in sent else len(sent)):
+            if isinstance(value, dict):
+                one = schema.fields.get(_attribute(schema, key))
+                place = key if one is None else one.metadata.get("place", key)
+                inner = _Words(f"{prefix}{place}", self.of_object)
+                yield from inner.of(value, getattr(one, "schema", schema), raw.get(key))
+                continue
+            for one in value:
+                yield self._word(one, key, schema, prefix), getattr(one, "place", Place.CONSTRAINT)
+
+    def _word(self, one: Any, key: str, schema: Schema, prefix: str) -> str | None:
+        if not isinstance(one, Problem):
+            return f"{prefix}{_inner_name(schema, key)} {one}"
+        if one.place in (Place.NOWHERE, Place.BROKEN):
+            return one.text
+        if one.place is Place.OBJECT:
+            return f"{self.of_object}.{one.text}" if self.of_object else one.text
+        name = key if one.place is Place.PROPERTY else _inner_name(schema, key)
+        return f"{prefix}{name} {one.text}"
 
 
 def _messages(error: ValidationError) -> dict[str, Any]:
     """Return the messages of an error by field."""
     return error.messages if isinstance(error.messages, dict) else {SCHEMA: error.messages}
-
-
-def _walk(messages: dict[str, Any], schema: Schema, context: str, top: str) -> Iterator[tuple[str, Place]]:
-    prefix = f"{context}." if context else ""
-    for key, value in messages.items():
-        if isinstance(value, dict):
-            one = schema.fields.get(_attribute(schema, key))
-            place = key if one is None else one.metadata.get("place", key)
-            yield from _walk(value, getattr(one, "schema", schema), f"{prefix}{place}", top)
-            continue
-        for one in value:
-            yield _word(one, key, schema, top, prefix), getattr(one, "place", Place.CONSTRAINT)
-
-
-def _word(one: Any, key: str, schema: Schema, top: str, prefix: str) -> str:
-    if key == SCHEMA:
-        return "java.lang.IllegalStateException: Expected BEGIN_OBJECT"
-    if not isinstance(one, Problem):
-        return f"{prefix}{_inner_name(schema, key)} {one}"
-    if one.place is Place.NOWHERE:
-        return one.text
-    if one.place is Place.OBJECT:
-        return f"{top}.{one.text}" if top else one.text
-    name = key if one.place is Place.PROPERTY else _inner_name(schema, key)
-    return f"{prefix}{name} {one.text}"
 
 
 def _attribute(schema: Schema, key: str) -> str:

@@ -5,33 +5,31 @@ Source: suites query, query_errors and internal_errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import fields, validate
 
-from amondawa.aggregate.registry import Registry
 from amondawa.model.query import MAX_TIME_MS
 from amondawa.model.timespan import UTC_ZONE, Zone, before
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
-from amondawa.protocols.kairosdb.fields import DurationSchema, LooseNumber, ZoneField, text_of, whole_number
+from amondawa.protocols.kairosdb.elements import (
+    BadNumber,
+    IllegalState,
+    flag_of,
+    int_of,
+    members_of,
+    read_elements,
+    shown,
+    text_of,
+)
+from amondawa.protocols.kairosdb.fields import NULL, DurationSchema, Members, illegal_state, whole_field, zone_field
 from amondawa.protocols.kairosdb.grouping import GROUPINGS
-from amondawa.protocols.kairosdb.java_numbers import InternalFailure, long_of
-from amondawa.protocols.kairosdb.lenient import Element, JsonSyntaxError, Number, read_document
-from amondawa.protocols.kairosdb.problems import Place, RequestRefused, load, problem
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure
+from amondawa.protocols.kairosdb.lenient import JsonSyntaxError
+from amondawa.protocols.kairosdb.pieces import Piece, check_plugins, read_pieces
+from amondawa.protocols.kairosdb.problems import RequestRefused, SyntaxRefused, load
 from amondawa.protocols.kairosdb.shapes import Shapes
-
-PACKAGE = {"aggregators": "aggregator", "group_by": "groupby"}
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """An aggregator or grouping that was asked for: its name and its properties, defaults included."""
-
-    name: str
-    properties: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,57 +64,20 @@ class QueryRequest:
     metrics: tuple[MetricRequest, ...]
 
 
-class QuerySchema(Schema):
+class QuerySchema(Members):
     """The fields of a query itself; others are ignored."""
 
-    class Meta:
-        """Unknown fields are ignored."""
-
-        unknown = EXCLUDE
-
-    start_absolute = LooseNumber(whole=True, place=Place.NOWHERE, load_default=None)
-    end_absolute = LooseNumber(whole=True, place=Place.NOWHERE, load_default=None)
-    start_relative = fields.Nested(DurationSchema, load_default=None, allow_none=True)
-    end_relative = fields.Nested(DurationSchema, load_default=None, allow_none=True)
-    time_zone = ZoneField(load_default=UTC_ZONE, allow_none=True)
-    cache_time = LooseNumber(
-        whole=True,
-        place=Place.NOWHERE,
-        load_default=0,
-        validate=validate.Range(min=0, error="must be greater than or equal to 0"),
+    start_absolute = whole_field(load_default=None)
+    end_absolute = whole_field(load_default=None)
+    start_relative = fields.Nested(DurationSchema, load_default=None)
+    end_relative = fields.Nested(DurationSchema, load_default=None)
+    time_zone = zone_field(load_default=UTC_ZONE)
+    cache_time = whole_field(
+        31, load_default=0, validate=validate.Range(min=0, error="must be greater than or equal to 0")
     )
-
-
-class TagFilters(fields.Field[dict[str, list[str]]]):
-    """Tag filters: names to a value or a list of values."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any
-    ) -> dict[str, list[str]]:
-        if not isinstance(value, dict):
-            raise problem(f"java.lang.IllegalStateException: Not a JSON Object: {_shown(value)}", Place.NOWHERE)
-        return {name: _texts(one, f"tags[{at}]", name) for at, (name, one) in enumerate(value.items())}
-
-
-class MetricSchema(Schema):
-    """The fields of one metric of a query; others are ignored."""
-
-    class Meta:
-        """Unknown fields are ignored."""
-
-        unknown = EXCLUDE
-
-    name = fields.String(
-        required=True,
-        validate=validate.Length(min=1, error="may not be empty"),
-        error_messages={"required": "may not be null"},
-    )
-    tags = TagFilters(load_default=dict, allow_none=True)
 
 
 _QUERY = QuerySchema()
-_METRIC = MetricSchema()
-_PIECES: dict[tuple[str, str], Schema] = {}
 _TIMES: Shapes[dict[str, Any]] = Shapes()
 _METRICS: Shapes[MetricRequest] = Shapes()
 _ABSOLUTE = ("start_absolute", "end_absolute")
@@ -124,19 +85,15 @@ _ABSOLUTE = ("start_absolute", "end_absolute")
 
 
 def read_json(body: bytes) -> Any:
-    """Read a JSON document as freely as KairosDB does; numbers are int or float, nothing at all is None.
+    """Read a JSON document as freely as KairosDB does, see elements; nothing at all is None.
 
     Raises:
-        RequestRefused: it is not JSON.
+        SyntaxRefused: it is not JSON.
     """
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return _plain(read_document(body.decode("utf-8", "replace")))
+        return read_elements(body)
     except JsonSyntaxError as error:
-        raise RequestRefused(str(error)) from error
+        raise SyntaxRefused(str(error)) from error
 
 
 def parse_query(document: Any, now_ms: int, prefix: str = "") -> QueryRequest:
@@ -152,14 +109,14 @@ def parse_query(document: Any, now_ms: int, prefix: str = "") -> QueryRequest:
         InternalFailure: it is wrong in a way that KairosDB answers with 500.
     """
     if not isinstance(document, dict):
-        raise InternalFailure(f"Not a JSON Object: {_shown(document)}")
+        raise InternalFailure(f"Not a JSON Object: {shown(document)}")
     query = _read_times(document)
-    _check_plugins(document.get("plugins"), "")
+    check_plugins(document, "")
     metrics = document.get("metrics")
     if "metrics" not in document:
         raise RequestRefused(f"{prefix}query.metric[] must have a size of at least 1")
     if not isinstance(metrics, list):
-        raise InternalFailure("metrics is not an array")
+        raise InternalFailure("metrics cannot be cast to an array")
     place = f"{prefix}.query" if prefix else "query"
     start_ms, end_ms = _range(query, now_ms)
     found = [_parse_metric(one, f"{place}.metric[{at}]", start_ms, end_ms) for at, one in enumerate(metrics)]
@@ -192,119 +149,72 @@ def _parse_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> Me
 
 
 def _read_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> MetricRequest:
-    if not isinstance(raw, dict):
-        raise RequestRefused(f"java.lang.IllegalStateException: Not a JSON Object: {_shown(raw)}")
-    limit = _limit(raw.get("limit", 0))
-    if "name" in raw and (raw["name"] is None or isinstance(raw["name"], (list, dict))):
-        raise InternalFailure("name is not a text")
-    named = {key: one for key, one in raw.items() if key != "name"}
-    if "name" in raw:
-        named["name"] = text_of(raw["name"])
-    metric = load(_METRIC, named, place)
+    if raw is None:
+        raise InternalFailure(NULL)
+    sent = _Sent.read(raw, place)
+    if not sent.name:
+        raise RequestRefused(f"{place}.name may not be {'null' if sent.name is None else 'empty'}")
     if start_ms is None:
         raise RequestRefused(f"{place}.start_time relative or absolute time must be set")
     if end_ms < start_ms:
         raise RequestRefused(f"{place}.end_time must be greater than the start time")
-    groupings = _parse_pieces(raw, "group_by", GROUPINGS, place)
-    aggregators = _parse_pieces(raw, "aggregators", AGGREGATORS, place)
-    _check_plugins(raw.get("plugins"), place)
+    groupings = read_pieces(raw, "group_by", GROUPINGS, place)
+    aggregators = read_pieces(raw, "aggregators", AGGREGATORS, place)
+    check_plugins(raw, place)
+    descending = _descending(raw["order"], place) if "order" in raw else False
     return MetricRequest(
-        metric["name"],
-        metric["tags"] or {},
-        text_of(raw.get("exclude_tags", False)).lower() == "true",
-        max(0, limit),
-        _descending(raw.get("order"), place),
-        aggregators,
-        groupings,
+        sent.name, sent.tags, sent.exclude_tags, max(0, sent.limit), descending, aggregators, groupings
     )
 
 
-def _limit(value: Any) -> int:
-    number = long_of(value, 31) if isinstance(value, str) else None
-    if number is not None:
-        return number
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return whole_number(value, 31)
-    raise InternalFailure(f"For input string: {_shown(value)}")
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A metric's own fields, in the order in which KairosDB looks at them."""
+
+    name: str | None
+    exclude_tags: bool
+    tags: dict[str, list[str]]
+    limit: int
+
+    @classmethod
+    def read(cls, raw: Any, place: str) -> _Sent:
+        """Read them.
+
+        Raises:
+            RequestRefused, InternalFailure: one is wrong.
+        """
+        try:
+            metric = members_of(raw)
+            return cls(
+                text_of(metric["name"]) if "name" in metric else None,
+                flag_of(metric["exclude_tags"]) if "exclude_tags" in metric else False,
+                _tag_filters(members_of(metric["tags"]), place) if "tags" in metric else {},
+                int_of(metric["limit"]) if "limit" in metric else 0,
+            )
+        except IllegalState as error:
+            raise SyntaxRefused(illegal_state(error)) from error
+        except BadNumber as error:
+            raise InternalFailure(str(error)) from error
+
+
+def _tag_filters(filters: dict[str, Any], place: str) -> dict[str, list[str]]:
+    """Return tag filters: names to the values of which a series must have one."""
+    found = {}
+    for at, (name, value) in enumerate(filters.items()):
+        if not name:
+            raise RequestRefused(f"{place}.tags[{at}] name must not be empty")
+        texts = ["" if one is None else text_of(one) for one in (value if isinstance(value, list) else [value])]
+        if "" in texts:
+            raise RequestRefused(f"{place}.tags[{at}].{name} value must not be null or empty")
+        found[name] = texts
+    return found
 
 
 def _descending(order: Any, place: str) -> bool:
-    if order is None:
-        return False
-    word = text_of(order).lower()
+    try:
+        word = text_of(order).lower()
+    except IllegalState as error:
+        raise InternalFailure(error.text) from error
     if word not in ("asc", "desc"):
         raise RequestRefused(f"{place}.order must be either 'asc' or 'desc'")
     return word == "desc"
-
-
-def _check_plugins(plugins: Any, place: str) -> None:
-    """Refuse every query plugin: there are none."""
-    if plugins is None:
-        return
-    if not isinstance(plugins, list):
-        raise InternalFailure("plugins is not an array")
-    for at, one in enumerate(plugins):
-        name = one.get("name") if isinstance(one, dict) else None
-        if not name:
-            raise RequestRefused(f"{place}.plugins[{at}] must have a name")
-        raise RequestRefused(f"{place}.plugins[{at}].{name} invalid query plugin name")
-
-
-def _parse_pieces(raw: dict[str, Any], key: str, registry: Registry[Any], place: str) -> tuple[Piece, ...]:
-    """Read the aggregators or groupings of a metric."""
-    if key not in raw:
-        return ()
-    if not isinstance(raw[key], list):
-        raise InternalFailure(f"{key} is not an array")
-    return tuple(_parse_piece(one, key, registry, f"{place}.{key}[{at}]") for at, one in enumerate(raw[key]))
-
-
-def _parse_piece(raw: Any, key: str, registry: Registry[Any], place: str) -> Piece:
-    if not isinstance(raw, dict):
-        raise InternalFailure(f"Not a JSON Object: {_shown(raw)}")
-    name = raw.get("name")
-    if name is None or name == "":
-        raise RequestRefused(f"{place} must have a name")
-    kind = registry.find(text_of(name))
-    if kind is None:
-        raise RequestRefused(f"{place}.{text_of(name)} invalid {key} name")
-    schema = _PIECES.get((key, text_of(name)))
-    if schema is None:
-        schema = _PIECES.setdefault((key, text_of(name)), kind())
-    properties = {one: value for one, value in raw.items() if one != "name"}
-    for one in properties:
-        if one not in schema.fields:
-            raise RequestRefused(
-                f"Property '{one}' was specified for object '{name}' but no matching setter was found on "
-                f"'class org.kairosdb.core.{PACKAGE[key]}.{kind.java_class}'"
-            )
-    return Piece(text_of(name), load(schema, properties, place))
-
-
-def _texts(value: Any, place: str, name: str) -> list[str]:
-    """Return the values of one tag filter as texts."""
-    if not name:
-        raise problem(f"{place} name must not be empty", Place.OBJECT)
-    values = value if isinstance(value, list) else [value]
-    if any(one is None or one == "" for one in values):
-        raise problem(f"{place}.{name} value must not be null or empty", Place.OBJECT)
-    if any(isinstance(one, (list, dict)) for one in values):
-        raise problem(f"{place}.{name} value must be a text", Place.OBJECT)
-    return [text_of(one) for one in values]
-
-
-def _plain(element: Element) -> Any:
-    """Turn the numbers of a lenient document into int and float."""
-    if isinstance(element, Number):
-        number = long_of(element)
-        return float(element) if number is None else number
-    if isinstance(element, list):
-        return [_plain(one) for one in element]
-    if isinstance(element, dict):
-        return {key: _plain(one) for key, one in element.items()}
-    return element
-
-
-def _shown(value: Any) -> str:
-    """Return a value as JSON, for messages."""
-    return orjson.dumps(value, default=str).decode()

@@ -14,7 +14,8 @@ from amondawa.model.result import Result
 from amondawa.model.series import Series, Tags
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
 from amondawa.protocols.kairosdb.lower import Lowered, Saved, lower
-from amondawa.protocols.kairosdb.queries import MetricRequest, Piece, QueryRequest
+from amondawa.protocols.kairosdb.pieces import Piece
+from amondawa.protocols.kairosdb.queries import MetricRequest, QueryRequest
 from amondawa.protocols.kairosdb.rollup_periods import Stretch
 from amondawa.protocols.kairosdb.rollups import RollupQuery
 from amondawa.protocols.kairosdb.save import write_saved

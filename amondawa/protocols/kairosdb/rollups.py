@@ -10,18 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from marshmallow import EXCLUDE, Schema, fields, validate
+from marshmallow import Schema, fields, post_load, validate
 
 from amondawa.model.timespan import Span, Unit, Zone
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
-from amondawa.protocols.kairosdb.fields import LooseNumber, Text, bad_unit
+from amondawa.protocols.kairosdb.elements import json_of, shown
+from amondawa.protocols.kairosdb.fields import (
+    NULL,
+    Members,
+    span_of,
+    text_field,
+    unit_field,
+    whole_field,
+    zone_field,
+)
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
-from amondawa.protocols.kairosdb.problems import Place, RequestRefused, load
+from amondawa.protocols.kairosdb.problems import PlacedRefused, RequestRefused, SyntaxRefused, load
 from amondawa.protocols.kairosdb.queries import MetricRequest, QueryRequest, parse_query, read_json
 
 _PRESENT = validate.Length(min=1, error="may not be empty")
@@ -72,45 +80,36 @@ class RollupTask:
         return hashlib.sha256(computed).hexdigest()[:32]
 
 
-class IntervalSchema(Schema):
-    """How often a task runs; the value is not checked."""
+class IntervalSchema(Members):
+    """How often a task runs; neither value nor unit is asked for."""
 
-    class Meta:
-        """What else is in the object is not looked at."""
+    unit = unit_field(load_default=Unit.MILLISECONDS)
+    value = whole_field(load_default=0)
 
-        unknown = EXCLUDE
+    @post_load
+    def span(self, data: dict[str, Any], **options: Any) -> Span:
+        """Return the span that was read."""
+        return span_of(data["value"], data["unit"])
 
-    unit = Text(required=True)
-    value = LooseNumber(whole=True, place=Place.NOWHERE, load_default=0)
 
-
-class TaskSchema(Schema):
-    """The fields of a task itself."""
-
-    class Meta:
-        """Unknown fields are kept as they are."""
-
-        unknown = EXCLUDE
+class TaskSchema(Members):
+    """The fields of a task itself; unknown ones are kept as they are."""
 
     execution_interval = fields.Nested(
         IntervalSchema,
         required=True,
-        error_messages={"required": "may not be null", "null": "may not be null"},
-        metadata={"inner": "executionInterval", "place": "executionInterval"},
+        error_messages={"required": "may not be null"},
+        metadata={"inner": "executionInterval"},
     )
-    name = Text(required=True, validate=_PRESENT)
-    id = Text(load_default=None, allow_none=True)
+    name = text_field(required=True, validate=_PRESENT)
+    id = text_field(load_default=None)
 
 
-class RollupSchema(Schema):
-    """The fields of one roll-up, its query apart."""
+class RollupSchema(Members):
+    """The fields of one roll-up, its query apart; unknown ones are kept as they are."""
 
-    class Meta:
-        """Unknown fields are kept as they are."""
-
-        unknown = EXCLUDE
-
-    save_as = Text(required=True, validate=_PRESENT, metadata={"inner": "saveAs"})
+    save_as = text_field(required=True, validate=_PRESENT, metadata={"inner": "saveAs"})
+    time_zone = zone_field(load_default=None)
 
 
 _TASK = TaskSchema()
@@ -123,7 +122,8 @@ def read_task(body: bytes, now_ms: int, task_id: str | None = None) -> RollupTas
     Args:
         body: JSON.
         now_ms: what relative times count from.
-        task_id: the id the task has when it says none; None = make one.
+        task_id: the id of the task that is replaced, whatever it says; None = what it says, or a new one. Only a task that
+            is replaced must have roll-ups.
 
     Raises:
         RequestRefused: it is wrong.
@@ -131,16 +131,29 @@ def read_task(body: bytes, now_ms: int, task_id: str | None = None) -> RollupTas
     """
     try:
         document = read_json(body)
-    except RequestRefused as refused:
+        if not isinstance(document, dict):
+            raise InternalFailure(f"Not a JSON Object: {shown(document)}")
+        task = _load(_TASK, document, "")
+        queries = _read_rollups(document, now_ms)
+        if task_id is not None and not document.get("rollups"):
+            raise InternalFailure(None)
+    except SyntaxRefused as refused:
         raise InternalFailure(str(refused)) from refused
-    if not isinstance(document, dict):
-        raise InternalFailure(f"Not a JSON Object: {orjson.dumps(document).decode()}")
-    interval = _interval(document.get("execution_interval"))
-    task = load(_TASK, document, "")
-    queries = _read_rollups(document.get("rollups"), now_ms)
-    found = task["id"] or task_id or str(uuid.uuid4())
-    sent = {key: value for key, value in document.items() if key != "id"}
-    return RollupTask(found, task["name"], orjson.dumps({"id": found, **sent}), interval, queries)
+    found = task_id or task["id"] or str(uuid.uuid4())
+    sent = {**document, "id": found} if "id" in document else {"id": found, **document}
+    return RollupTask(found, task["name"], json_of(sent), task["execution_interval"], queries)
+
+
+def _load(schema: Schema, raw: dict[str, Any], context: str) -> Any:
+    """Load with a schema; a bad unit or time zone is an internal failure, without its word.
+
+    Raises:
+        RequestRefused, InternalFailure: it is wrong.
+    """
+    try:
+        return load(schema, raw, context, of_object="")
+    except PlacedRefused as refused:
+        raise InternalFailure(str(refused).partition(" ")[2]) from refused
 
 
 def stored_task(json: bytes, now_ms: int) -> RollupTask:
@@ -148,49 +161,43 @@ def stored_task(json: bytes, now_ms: int) -> RollupTask:
     return read_task(json, now_ms)
 
 
-def _interval(raw: Any) -> Span:
-    """Return the interval; a unit that there is not is an internal failure, without its word."""
-    unit = raw.get("unit") if isinstance(raw, Mapping) else None
-    if unit is None:
-        return Span(0, Unit.MILLISECONDS)
-    found = Unit.__members__.get(str(unit).upper())
-    if found is None:
-        raise InternalFailure(bad_unit("").strip())
-    return Span(load(_TASK.fields["execution_interval"].schema, raw, "")["value"], found)  # type: ignore[attr-defined]
-
-
-def _read_rollups(raw: Any, now_ms: int) -> tuple[RollupQuery, ...]:
-    if raw is None:
+def _read_rollups(task: dict[str, Any], now_ms: int) -> tuple[RollupQuery, ...]:
+    if "rollups" not in task:
         return ()
-    if not isinstance(raw, list):
-        raise InternalFailure("rollups is not an array")
+    if not isinstance(task["rollups"], list):
+        raise InternalFailure("rollups cannot be cast to an array")
     found: list[RollupQuery] = []
     context = ""
-    for at, rollup in enumerate(raw):
+    for at, rollup in enumerate(task["rollups"]):
         if not isinstance(rollup, dict):
-            raise InternalFailure(f"Not a JSON Object: {orjson.dumps(rollup).decode()}")
+            raise InternalFailure(f"Not a JSON Object: {shown(rollup)}")
         # The original keeps adding to one context, so that a later roll-up's message begins with the former ones.
         context += f"rollup[{at}]"
-        save_as = load(_ROLLUP, rollup, context)["save_as"]
-        query = rollup.get("query")
-        if not isinstance(query, dict):
-            raise InternalFailure("cannot validate null: the roll-up has no query")
-        asked = parse_query(query, now_ms, context)
+        target = _load(_ROLLUP, rollup, context)
+        asked = parse_query(_query_of(rollup), now_ms, context)
         for position, metric in enumerate(asked.metrics):
             context += f".query[{position}]"
-            found.append(_rollup_query(asked, metric, f"{at}.{position}", save_as, now_ms, context))
+            found.append(_rollup_query(asked, metric, f"{at}.{position}", target, now_ms, context))
     return tuple(found)
 
 
+def _query_of(rollup: dict[str, Any]) -> dict[str, Any]:
+    if "query" not in rollup:
+        raise InternalFailure(NULL)
+    if not isinstance(rollup["query"], dict):
+        raise InternalFailure("query cannot be cast to an object")
+    return rollup["query"]
+
+
 def _rollup_query(
-    asked: QueryRequest, metric: MetricRequest, key: str, save_as: str, now_ms: int, context: str
+    asked: QueryRequest, metric: MetricRequest, key: str, target: dict[str, Any], now_ms: int, context: str
 ) -> RollupQuery:
     ranges = [piece for piece in metric.aggregators if _is_range(piece.name)]
     if not ranges:
         raise RequestRefused(f"{context}.aggregator At least one aggregator must be a range aggregator")
     last = ranges[-1].properties
-    zone = last["time_zone"] or asked.zone
-    return RollupQuery(key, save_as, metric, last["sampling"], zone, max(0, now_ms - asked.start_ms))
+    zone = target["time_zone"] or last["time_zone"] or asked.zone
+    return RollupQuery(key, target["save_as"], metric, last["sampling"], zone, max(0, now_ms - asked.start_ms))
 
 
 def _is_range(name: str) -> bool:

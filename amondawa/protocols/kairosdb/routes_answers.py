@@ -124,7 +124,9 @@ def error_answer(error: Exception, request: Asked) -> web.Response:
         return failed([str(error)], 404)
     if isinstance(error, Unavailable):
         return failed([str(error)], 503, retry_after(error))
-    if isinstance(error, (InternalFailure, ComputeError, Cancelled)):
+    if isinstance(error, InternalFailure):
+        return failed([error.text])
+    if isinstance(error, (ComputeError, Cancelled)):
         return failed([str(error)])
     log.error("request failed", path=request.path, method=request.method, exc_info=error)
     shown = "The store failed" if isinstance(error, AmondawaError) else "Internal error"
@@ -153,8 +155,8 @@ def refused(texts: list[str], status: int = 400) -> web.Response:
     )
 
 
-def failed(texts: list[str], status: int = 500, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return the answer when the server could not do what was asked."""
+def failed(texts: list[str | None], status: int = 500, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return the answer when the server could not do what was asked; a text that is None is null."""
     answer = value_answer({"errors": texts}, status)
     answer.headers.update(headers or {})
     return answer

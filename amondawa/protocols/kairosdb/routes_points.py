@@ -24,7 +24,6 @@ from amondawa.protocols.kairosdb.queries import QueryRequest, parse_query, read_
 from amondawa.protocols.kairosdb.render import render_query, render_tags
 from amondawa.protocols.kairosdb.routes_answers import (
     Resource,
-    failed,
     json_answer,
     nothing,
     pack,
@@ -88,7 +87,7 @@ class PointRoutes:
             refs = await self._known.refs.refs(domain, parsed)
             await gateway.write(batch_of(parsed, refs, gateway.now_ms))
         if parsed.failure is not None:
-            return failed([parsed.failure])
+            raise parsed.failure
         return refused(parsed.errors) if parsed.errors else nothing()
 
     async def query(self, request: web.Request) -> web.Response:
@@ -130,7 +129,9 @@ class PointRoutes:
         return value_answer({"results": names})
 
     async def index(self, request: web.Request) -> web.Response:
-        """Accept the wish to index tags: they always are."""
+        """Accept the wish to index tags: they always are. Without its times the original breaks off."""
+        if "start_absolute" not in request.query or "end_absolute" not in request.query:
+            raise InternalFailure(None)
         return nothing()
 
     # inside -------------------------------------------------------------------------------------------------------

@@ -75,11 +75,12 @@ class RollupRoutes:
     async def replace(self, request: web.Request) -> web.Response:
         """Change a task."""
         domain, task_id = domain_of(request, self._scope), request.match_info["id"]
+        body = await self._body(request)
+        if not body:
+            raise InternalFailure(None)
         if await self._service.get(domain, task_id) is None:
             return _unknown(task_id)
-        task = read_task(await self._body(request), self._scope.gateway.now_ms, task_id)
-        if not task.queries:
-            raise InternalFailure("the task has no roll-ups")
+        task = read_task(body, self._scope.gateway.now_ms, task_id)
         await self._service.put(domain, task)
         return _created(task)
 
@@ -100,13 +101,13 @@ class RollupRoutes:
     async def backfill(self, request: web.Request) -> web.Response:
         """Compute a task over a range of time, now."""
         domain, task_id = domain_of(request, self._scope), request.match_info["id"]
-        json = await self._service.get(domain, task_id)
-        if json is None:
-            return _unknown(task_id)
         now_ms = self._scope.gateway.now_ms
         start_ms = _time_ms(request.query.get("startTime", ""))
         end = request.query.get("endTime")
-        end_ms = _time_ms(end) if end else now_ms
+        end_ms = now_ms if end is None else _time_ms(end)
+        json = await self._service.get(domain, task_id)
+        if json is None:
+            return _unknown(task_id)
         await self._service.backfill(domain, stored_task(json, now_ms), start_ms, end_ms)
         return nothing()
 
@@ -147,5 +148,6 @@ def _time_ms(text: str) -> int:
         year, month, day, hour, minute, second, milli = map(int, found.groups())
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC) + timedelta(milliseconds=milli)
     except ValueError as error:
-        raise InternalFailure(f'Unparseable date: "{text}"; use yyyy-MM-dd-HH-mm-ss-SSS') from error
+        said = f'Unparseable date: "{text}"' if text else "startTime must be specified"
+        raise InternalFailure(said) from error
     return round(moment.timestamp() * 1000)

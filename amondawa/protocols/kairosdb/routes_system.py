@@ -13,7 +13,7 @@ from amondawa.errors import AmondawaError
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of
 from amondawa.protocols.kairosdb.features import FEATURES, feature
-from amondawa.protocols.kairosdb.routes_answers import Resource, failed, json_answer, nothing, value_answer
+from amondawa.protocols.kairosdb.routes_answers import Resource, json_answer, nothing, refused, value_answer
 from amondawa.protocols.kairosdb.running import listed
 from amondawa.protocols.kairosdb.version import VERSION
 
@@ -59,7 +59,7 @@ class SystemRoutes:
         """Answer one feature."""
         name = request.match_info["feature"]
         found = feature(name)
-        return failed([f"Unknown feature '{name}'"], 404) if found is None else value_answer(found)
+        return refused([f"Unknown feature '{name}'"], 404) if found is None else value_answer(found)
 
     async def running_queries(self, request: web.Request) -> web.Response:
         """List the queries that are running in the domain."""

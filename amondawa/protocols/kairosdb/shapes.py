@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-import orjson
+from amondawa.protocols.kairosdb.elements import json_of
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Shapes(Generic[T]):
 def text_of_shape(raw: Any) -> bytes | None:
     """Return a text that parsed JSON shares with nothing else; None when it has none, or a long one."""
     try:
-        text = orjson.dumps(raw)
+        text = json_of(raw)
     except TypeError:  # integers beyond 64 bits, halves of surrogate pairs
         return None
     # Numbers that are none, as lenient readers make them, become null too.

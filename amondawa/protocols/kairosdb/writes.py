@@ -27,12 +27,13 @@ import orjson
 
 from amondawa.model.points import Float64s, Int32s, Int64s, Kind, UInt8s, WriteBatch, same_kind
 from amondawa.model.series import Tags, sorted_tags
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 
 TYPES = {"long": Kind.LONG, "double": Kind.DOUBLE, "string": Kind.TEXT}
 """The registered data point types."""
 
-NUMBER_TEXT = re.compile(r"-?[0-9]*\.?[0-9]+")
-"""Texts that count as numbers when no type is said."""
+NUMBER_TEXT = re.compile(r"[+-]?[0-9]*\.?[0-9]+|\.[0-9]*\.[0-9]+")
+"""Texts that count as numbers when no type is said; those with two points then break off."""
 
 _BARE_EXPONENT = re.compile(rb"(?:^|[\[,:\s-])[0-9]+[eE]\Z")
 _ANY_BARE_EXPONENT = re.compile(rb"[\[,:\s-][0-9]+[eE]")
@@ -62,7 +63,7 @@ class ParsedWrite:
         times_ms, kinds, bits, texts: the columns, see WriteBatch; order of the body.
         ttls_s: time to live of each series' points, 0 = for ever; None when none has any.
         errors: what was wrong with the rest (400).
-        failure: why reading broke off inside the server's own conversions (500), or None.
+        failure: what broke reading off inside the server's own conversions (500), or None.
     """
 
     metrics: list[str]
@@ -74,7 +75,7 @@ class ParsedWrite:
     texts: Sequence[bytes] = ()
     ttls_s: list[int] | None = None
     errors: list[str] = field(default_factory=list)
-    failure: str | None = None
+    failure: InternalFailure | None = None
 
     def __len__(self) -> int:
         return len(self.times_ms)
@@ -350,4 +351,7 @@ def number_of_text(text: str) -> int | float | bytes:
         raise _Unsure
     if NUMBER_TEXT.fullmatch(text) is None:
         return text.encode()
-    return float(text) if "." in text else int(text)
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise _Unsure from None

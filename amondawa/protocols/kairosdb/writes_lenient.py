@@ -22,6 +22,7 @@ from amondawa.protocols.kairosdb.java_numbers import (
     long_of,
 )
 from amondawa.protocols.kairosdb.lenient import (
+    BadEscape,
     Element,
     EndOfInput,
     JsonReader,
@@ -91,7 +92,7 @@ class _Columns:
         self.bits.append(bits)
         self.counts[-1] += 1
 
-    def parsed(self, errors: list[str], failure: str | None) -> ParsedWrite:
+    def parsed(self, errors: list[str], failure: InternalFailure | None) -> ParsedWrite:
         """Return what was read so far."""
         return ParsedWrite(
             self.metrics,
@@ -119,7 +120,7 @@ def parse_lenient(body: bytes) -> ParsedWrite:
         # A syntax error is answered alone.
         return columns.parsed([str(error)], None)
     except InternalFailure as error:
-        return columns.parsed([], str(error))
+        return columns.parsed([], error)
     return columns.parsed(errors, None)
 
 
@@ -154,6 +155,8 @@ def _read_metric(reader: JsonReader) -> _Metric:
         reader.end(Token.END_OBJECT)
     except EndOfInput as error:
         raise JsonSyntaxError(f"java.io.EOFException: {error}") from error
+    except BadEscape as error:
+        raise JsonSyntaxError("Invalid JSON") from error
     reader.lenient = False
     return metric
 
@@ -201,7 +204,7 @@ def _read_long(reader: JsonReader, bits: int = 63) -> int | None:
     if reader.peek() is Token.NULL:
         reader.scalar()
         return None
-    if reader.peek() not in (Token.NUMBER, Token.STRING):
+    if reader.peek() not in (Token.NUMBER, Token.STRING) or (reader.peek() is Token.STRING and reader.bare):
         raise reader.fail("a long")
     text = str(reader.scalar())
     number = long_of(text, bits)
@@ -268,7 +271,7 @@ def _read_points(reader: JsonReader) -> list[list[Element] | None]:
 
 def _store(metric: _Metric, index: int, columns: _Columns, errors: list[str]) -> None:
     """Check a metric and add its good points."""
-    named = f"metric[{index}]" + (f"(name={metric.name})" if metric.name else "")
+    named = f"metric[{index}]" + (f"(name={metric.name})" if metric.name and metric.validate else "")
     faults = _header_faults(metric, named)
     errors.extend(faults)
     if faults:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from amondawa.aggregate.group import GroupPoints, GroupSeries, Limit
@@ -14,22 +15,24 @@ from amondawa.model.series import Series
 from amondawa.protocols.kairosdb.aggregators import AGGREGATORS
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.lower import SaveAs, lower
-from amondawa.protocols.kairosdb.queries import parse_query
+from amondawa.protocols.kairosdb.queries import parse_query, read_json
 from amondawa.protocols.kairosdb.save import write_saved
 from tests.naive import NaiveClock, NaiveGateway
 
 CLOCK = NaiveClock(0, 10, 10)
 NEEDED: dict[str, dict[str, Any]] = {
     "div": {"divisor": 2},
+    "filter": {"filter_op": "GT"},
     "percentile": {"percentile": 0.5},
     "save_as": {"metric_name": "n"},
-    "score": {"thresholds": [{"value": 1, "boundary": "INFERIOR"}]},
+    "score": {"thresholds": [{"value": 1, "boundary": "inferior"}]},
     "trim": {"trim": "BOTH"},
 }
 
 
 def lowered(**fields: Any) -> Any:
-    return lower(parse_query({"start_absolute": 0, "metrics": [{"name": "m", **fields}]}, 0), "d")
+    body = orjson.dumps({"start_absolute": 0, "metrics": [{"name": "m", **fields}]})
+    return lower(parse_query(read_json(body), 0), "d")
 
 
 @pytest.mark.parametrize("name", AGGREGATORS.names())
@@ -103,3 +106,57 @@ def test_a_pattern_that_runs_away_is_stopped() -> None:
         assert not one.test("a" * 40 + "!")
     except LimitExceeded as error:
         assert "(a|a)*b" in str(error)
+
+
+def values_of(points: Points, start_ms: int, **fields: Any) -> list[tuple[int, Any]]:
+    (query,) = lowered(**fields).queries
+    frames = [Frame("m", (Series.of("d", "m", {"h": "a"}),), (points,))]
+    for stage in query.stages:
+        frames = stage.apply(frames, NaiveClock(start_ms, 100, 100))
+    return [
+        (int(part.times_ms[at]), part.value_at(at))
+        for frame in frames
+        for part in frame.parts
+        for at in range(len(part))
+    ]
+
+
+TWO = Points.doubles(np.array([1, 2]), np.array([1.0, 2.0]))
+
+
+def test_buckets_count_from_an_aggregators_own_start_time() -> None:
+    window = {"value": 2, "unit": "milliseconds"}
+    aggregator = {"name": "sum", "sampling": window, "align_sampling": False}
+    assert values_of(TWO, 0, aggregators=[aggregator]) == [(1, 1.0), (2, 2.0)]
+    assert values_of(TWO, 0, aggregators=[{**aggregator, "start_time": 1}]) == [(1, 3.0)]
+
+
+def test_gaps_end_at_an_aggregators_own_end_time() -> None:
+    aggregator = {"name": "gaps", "sampling": {"value": 1, "unit": "milliseconds"}, "end_time": "4"}
+    assert values_of(TWO, 1, aggregators=[aggregator]) == [(1, 1.0), (2, 2.0), (3, None), (4, None)]
+
+
+def test_ranges_of_time_count_from_a_groupings_own_start_date() -> None:
+    grouping = {"name": "time", "range_size": {"value": 2, "unit": "milliseconds"}, "group_count": 2}
+    assert values_of(TWO, 0, group_by=[grouping]) == [(1, 1.0), (2, 2.0)]
+    (query,) = lowered(group_by=[{**grouping, "start_date": 1}]).queries
+    frames = [Frame("m", (Series.of("d", "m", {"h": "a"}),), (TWO,))]
+    for stage in query.stages:
+        frames = stage.apply(frames, NaiveClock(0, 100, 100))
+    assert len(frames) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"aggregators": [{"name": "filter", "threshold": 1}]},
+        {"aggregators": [{"name": "save_as"}]},
+        {"aggregators": [{"name": "save_as", "metric_name": ""}]},
+        {"group_by": [{"name": "bin", "bins": []}]},
+        {"group_by": [{"name": "bin"}]},
+    ],
+)
+def test_what_lacks_a_property_breaks_off_when_there_are_points(fields: dict[str, Any]) -> None:
+    assert values_of(Points.empty(), 0, **fields) == []
+    with pytest.raises(InternalFailure):
+        values_of(TWO, 0, **fields)

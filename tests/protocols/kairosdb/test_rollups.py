@@ -47,7 +47,6 @@ GOOD = {"name": "m", "aggregators": [SUM]}
 
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"name": None, "execution_interval": None}, ["executionInterval may not be null", "name may not be null"]),
-    ({"execution_interval": {"value": 1}}, ["executionInterval.unit may not be null"]),
     ({"name": ""}, ["name may not be empty"]),
     ({"rollups": [{"query": {}}]}, ["rollup[0].saveAs may not be null"]),
     ({"rollups": [{"save_as": "s", "query": {}}]}, ["rollup[0]query.metric[] must have a size of at least 1"]),
@@ -89,10 +88,42 @@ def test_broken_tasks_are_internal_failures(body: bytes) -> None:
         read_task(body, NOW)
 
 
-def test_a_task_is_kept_as_sent_with_its_id_first() -> None:
-    kept = task(id="i", extra=[1.5])
-    assert kept.json.startswith(b'{"id":"i","name":"t"')
-    assert json.loads(kept.json) == task_json(id="i", extra=[1.5])
+def test_a_task_is_kept_as_sent() -> None:
+    kept = task(id="i", extra=[1.5, 1e3])
+    assert kept.json.endswith(b',"id":"i","extra":[1.5,1000.0]}')
+    assert json.loads(kept.json) == task_json(id="i", extra=[1.5, 1e3])
+
+
+def test_a_task_without_an_id_is_kept_with_a_new_one_in_front() -> None:
+    kept = task()
+    assert kept.json.startswith(f'{{"id":"{kept.id}","name":"t"'.encode())
+
+
+def test_a_task_that_is_replaced_keeps_its_id_whatever_it_says() -> None:
+    kept = read_task(json.dumps(task_json(id="other")).encode(), NOW, "i")
+    assert (kept.id, json.loads(kept.json)["id"]) == ("i", "i")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"execution_interval": "x"},
+        {"execution_interval": {"value": "x", "unit": "days"}},
+        {"name": []},
+        {"rollups": None},
+        {"rollups": [{"save_as": "s", "query": {}, "time_zone": "Nowhere"}]},
+        {"rollups": [rollup({"name": "m", "tags": 5})]},
+        {"rollups": [rollup({"name": "m", "aggregators": [{"name": "sum", "bogus": 1}]})]},
+    ],
+)
+def test_what_a_query_refuses_in_other_words_than_its_own_breaks_a_task_off(fields: dict[str, Any]) -> None:
+    with pytest.raises(InternalFailure):
+        task(**fields)
+
+
+def test_a_roll_up_may_name_the_time_zone_of_its_periods() -> None:
+    (query,) = task(rollups=[rollup(GOOD, time_zone="Asia/Kolkata")]).queries
+    assert query.zone == find_zone("Asia/Kolkata")
 
 
 def test_an_id_is_made_when_none_is_said() -> None:

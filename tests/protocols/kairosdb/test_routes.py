@@ -168,7 +168,8 @@ PATHS = [
     ("GET", "/api/v1/version/", 200),
     ("GET", "/api/v1/health/check", 204),
     ("GET", "/api/v1/admin/killquery/12", 204),
-    ("GET", "/api/v1/datapoints/index", 204),
+    ("GET", "/api/v1/datapoints/index?metric=m&start_absolute=1&end_absolute=2", 204),
+    ("GET", "/api/v1/datapoints/index?metric=m", 500),
 ]
 
 

@@ -225,6 +225,17 @@ ERRORS: list[tuple[str, list[str], int]] = [
         1,
     ),
     ('[{"name":"m","tags":{"h":"a"},"timestamp":1,"value":1}{}]', ["Unterminated array at line 1 column 56"], 1),
+    ('{"name":"\\u12g4","tags":{"h":"a"},"timestamp":1,"value":1}', ["Invalid JSON"], 0),
+    (
+        '{"name":"m","tags":{"h":"a"},"timestamp":12f,"value":1}',
+        ["java.lang.IllegalStateException: Expected a long but was STRING at line 1 column 45"],
+        0,
+    ),
+    (
+        '{"name":"m","tags":{"h":"a"},"skip_validate":true,"datapoints":[[1,""],[2,3]]}',
+        ["metric[0].datapoints[0].value may not be empty."],
+        1,
+    ),
 ]
 
 
@@ -241,7 +252,29 @@ FAILURES = [
     ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":"99999999999999999999"}', 0),
     ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":"' + "9" * 5000 + '"}', 0),
     ('[{"name":"m","tags":{"h":"a"},"timestamp":1,"value":1},null]', 1),
+    ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":".1.2"}', 0),
 ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "stored"),
+    [("+5", Kind.LONG, 5), ("+.5", Kind.DOUBLE, 0.5), ("+", Kind.TEXT, "+"), ("5.", Kind.TEXT, "5.")],
+)
+def test_texts_with_a_sign_count_as_numbers(value: str, kind: Kind, stored: object) -> None:
+    parsed = parse_write(body(metric(timestamp=T, value=value)))
+    batch = batch_of(parsed, np.zeros(1, np.int32), T)
+    assert (parsed.errors, batch.kinds[0]) == ([], kind)
+    points = Points(batch.times_ms, batch.kinds, batch.bits, batch.texts)
+    assert points.value_at(0) == stored
+
+
+@pytest.mark.parametrize(
+    ("point", "text"), [("[{},1]", "JsonObject"), ('[1,[null],"double"]', "JsonNull"), ("[[[1,2]],1]", None)]
+)
+def test_a_broken_conversion_says_what_java_says(point: str, text: str | None) -> None:
+    parsed = parse_write(f'{{"name":"m","tags":{{"h":"a"}},"datapoints":[{point}]}}'.encode())
+    assert parsed.failure
+    assert parsed.failure.text == text
 
 
 @pytest.mark.parametrize(("text", "stored"), FAILURES)
