@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from amondawa.aggregate.downsample import RangeStage
+from amondawa.aggregate.group import GroupSeries
 from amondawa.gateway import Gateway
 from amondawa.ingest.rollup import KNOWN_MS, RollupReport
 from amondawa.model.points import Kind, WriteBatch
 from amondawa.model.query import Identity, Query, Selection, Stage
 from amondawa.model.result import Result
+from amondawa.model.rollup import RollupUse
+from amondawa.model.timespan import Span, Unit
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 from amondawa.store.memory import MemoryStore
@@ -30,6 +34,9 @@ KEEP = "*=1d:60s"
 SETTINGS = Settings(store_column_height_s=3_600, query_threads=1, flush_age_s=60, gateway_id="one")
 
 Value = int | float | str | bytes
+EXACT = RollupUse((60_000,), exact=True)
+EVERY_10_S: dict[int, Value] = {time: (time // 10_000) % 97 for time in range(0, HOUR_MS, 10_000)}
+FIVE_MINUTES = Span(5, Unit.MINUTES)
 
 
 class Clock:
@@ -159,3 +166,15 @@ def shown(result: Result) -> list[tuple[object, ...]]:
         )
         for frame in result.frames
     ]
+
+
+def grouped(kind: type[RangeStage], *, align_start_time: bool = False) -> list[Stage]:
+    return [GroupSeries("m", ("host",)), kind(FIVE_MINUTES, align_start_time=align_start_time)]
+
+
+async def agree(pair: Pair, stages: Sequence[Stage], use: RollupUse | None = EXACT, **more: object) -> None:
+    """Both answer the same, and it is said what that stands on."""
+    rolled, raw = await pair.both(stages, **more)  # type: ignore[arg-type]
+    assert shown(rolled) == shown(raw)
+    assert (rolled.sample_size, rolled.series_count) == (raw.sample_size, raw.series_count)
+    assert (rolled.rollup, raw.rollup) == (use, None)
