@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -94,7 +96,8 @@ class Simulated:
 
 def dynamodb_settings(**changes: int) -> Settings:
     """Return the defaults of the DynamoDB store with some changes."""
-    return read_settings({"store": "dynamodb", "ack": "stored", **changes}, {})
+    nowhere = Path(tempfile.gettempdir()) / f"amondawa-bench-{os.getpid()}"  # nothing is spooled
+    return read_settings({"store": "dynamodb", "ack": "stored", "data": str(nowhere), **changes}, {})
 
 
 async def write_cost(data: Devops, points_an_entry: int, settings: Settings, target: float) -> Figure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,10 +146,10 @@ class Simulated:
         self.fake = StrictFake(clock_s=self.clock)
         self.gateway: Gateway
 
-    async def start(self) -> None:
+    async def start(self, data: Path) -> None:
         store = DynamoStore(self.fake.client, "amdw", "one")
         store.open()
-        settings = read_settings({"store": "dynamodb", "ack": "stored"}, {})
+        settings = read_settings({"store": "dynamodb", "ack": "stored", "data": str(data)}, {})
         self.gateway = await Gateway.start(settings, store, lambda: int(self.clock.now_s * 1_000))
         writer = self.gateway._writer
         assert writer._loop_task is not None
@@ -176,10 +177,10 @@ class Simulated:
         return await self.gateway.query([query], lambda results: results[0].sample_size)
 
 
-async def test_the_flush_of_closed_rows_is_spread_over_seconds_and_partitions() -> None:
+async def test_the_flush_of_closed_rows_is_spread_over_seconds_and_partitions(tmp_path: Path) -> None:
     storm, spread = Simulated(), Simulated()
     for one in (storm, spread):
-        await one.start()
+        await one.start(tmp_path)
         assert one.gateway._writer._flush_is_due()
     await storm.gateway.flush()
     await spread.gateway._writer._flush_paced()
@@ -195,9 +196,9 @@ async def test_the_flush_of_closed_rows_is_spread_over_seconds_and_partitions() 
         await one.gateway.stop()
 
 
-async def test_a_sweep_is_left_for_later_and_a_delete_has_the_flush_hurry() -> None:
+async def test_a_sweep_is_left_for_later_and_a_delete_has_the_flush_hurry(tmp_path: Path) -> None:
     one = Simulated()
-    await one.start()
+    await one.start(tmp_path)
     writer = one.gateway._writer
     writer._pacing.begin()
     assert await one.gateway.sweep() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,9 +33,9 @@ class Running:
         self.store = DynamoStore(self.fake.client, "amdw", "one", Options(retry=QUICK))
         self.gateway: Gateway
 
-    async def start(self) -> None:
+    async def start(self, data: Path) -> None:
         self.store.open()
-        settings = read_settings({"store": "dynamodb", "ack": "stored"}, {})
+        settings = read_settings({"store": "dynamodb", "ack": "stored", "data": str(data)}, {})
         self.gateway = await Gateway.start(settings, self.store, lambda: NOW_MS)
 
     async def write(self, domain: str, series: int, points: int) -> None:
@@ -58,9 +59,9 @@ class Running:
 
 
 @pytest.fixture
-async def running() -> AsyncIterator[Running]:
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
     running = Running()
-    await running.start()
+    await running.start(tmp_path)
     yield running
     await running.gateway.stop()
 
