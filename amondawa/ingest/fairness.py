@@ -135,10 +135,11 @@ class Shares:
     def full_for(self, domain: str, limit_bytes: int = 0) -> bool:
         """Say whether a domain must wait: all that wait is past the limit, and it has its share of that or more.
 
-        A share is what each domain that has something would have of half the limit; past one and a half limits all must wait.
+        A share is what each domain that has something would have of half the limit, so that n domains together reach
+        1 + ln(n)/2 limits at most, and one batch each; the limit of all memory holds besides.
         """
         limit = limit_bytes or self._limit
         if self.total <= limit:
             return False
         among = len(self._bytes) + (domain not in self._bytes)
-        return among == 1 or self.total > limit * 3 // 2 or self._bytes.get(domain, 0) >= limit // (2 * among)
+        return among == 1 or self._bytes.get(domain, 0) >= limit // (2 * among)
