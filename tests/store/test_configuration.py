@@ -246,3 +246,14 @@ def test_looking_for_a_configuration_makes_no_directory(tmp_path: Path) -> None:
 
 def test_a_store_in_memory_has_no_configuration() -> None:
     assert configured_settings({"store": "memory"}, {}) == Settings(store="memory")
+
+
+def test_rules_of_roll_up_are_a_dictionary_of_patterns():
+    values = settings_values({"rollup": {"web.*": "30d:1m", "*": "52w:1h:drop-raw"}})
+    assert values == {"rollup": "web.*=30d:1m,*=52w:1h:drop-raw"}
+
+
+@pytest.mark.parametrize("rules", ["30d:1m", {"a=b": "30d:1m"}, {"a": "30d"}, {"a": 60}, {1: "30d:1m"}, {"": "30d:1m"}])
+def test_rules_of_roll_up_that_are_not_right_are_refused_by_name(rules: object):
+    with pytest.raises(ConfigError, match="rollup"):
+        settings_values({"rollup": rules})
