@@ -536,6 +536,7 @@ class Gateway:
             "series": float(len(self._registry)),
             "storage_full": float(self._now_ms() < self._full_until_ms),
             "maintenance_failures": float(self._upkeep.failures),
+            "rows_rolled_up": float(self._rollups.rows_rolled),
             "queries": float(self._executor.queries),
             "points_read": float(self._executor.points_read),
             "row_cache_bytes": float(self._cache.memory_bytes),

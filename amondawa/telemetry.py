@@ -138,6 +138,7 @@ COUNTERS = frozenset(
         "points_recovered",
         "points_rejected",
         "points_swept",
+        "rows_rolled_up",
         "points_written",
         "queries",
         "read_units",

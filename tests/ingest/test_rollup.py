@@ -385,4 +385,5 @@ async def test_the_gateway_rolls_up_by_itself(tmp_path: Path) -> None:
     pair.clock.now_ms = START_MS + BLOCK_MS + 2 * 24 * HOUR_MS
     await pair.rolled.maintain()
     await agree(pair, grouped(Average))
+    assert pair.rolled.statistics()["rows_rolled_up"] == 1
     await pair.stop()
