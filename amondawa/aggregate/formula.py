@@ -1,16 +1,21 @@
 """Formulas over aligned series: arithmetic, comparisons and logic on columns of doubles.
 
     or     := and   (("||" | "or")  and)*
-    and    := equal (("&&" | "and") equal)*
+    and    := bits  (("&&" | "and") bits)*
+    bits   := equal (("|" | "^" | "&") equal)*, binding tighter in this order
     equal  := order (("==" | "!=" | "eq" | "ne") order)*
     order  := sum   (("<" | ">" | "<=" | ">=" | "lt" | "gt" | "le" | "ge") sum)*
     sum    := term  (("+" | "-") term)*
     term   := unary (("*" | "/" | "%" | "div" | "mod") unary)*
-    unary  := ("-" | "!" | "not") unary | number | "true" | "false" | name | "(" choice ")"
+    unary  := ("-" | "!" | "not" | "~") unary | number | "true" | "false" | "null" | name | call | "(" choice ")"
+    call   := name [":" name] "(" [choice ("," choice)*] ")"
     choice := or ["?" choice ":" choice]
 
 Rules as in the Java expression language that OpenTSDB uses: a comparison is 1 or 0 in the end; two whole constants
-divide without remainder; dividing by zero, or taking a remainder by it, gives 0. Source: suite query_exp.
+divide without remainder; dividing by zero, or taking a remainder by it, gives 0. Constants with a point are 32-bit floats.
+A result that is a bare constant or bits is refused, and so is every call: there are no functions. Of names in doubled
+parentheses, as in `((a))`, that language knows nothing: unless they stand elsewhere too they are null, which counts as 0.
+Source: suite query_exp.
 """
 
 from __future__ import annotations
@@ -28,16 +33,19 @@ from amondawa.model.points import Float64s
 MAX_CHARS = 4_096
 MAX_DEPTH = 64
 LONG = 2**63
+LARGEST = 2**1023
 LONG_DIGITS = 19
 """whole constants of that many digits are taken for doubles"""
+NO_DOUBLE = "Expression returned a result of type: java.lang.{}"
 
-Column = npt.NDArray[np.float64] | npt.NDArray[np.bool_]
+Column = npt.NDArray[np.float64] | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
 Value = Column | float | int | bool
 Columns = Mapping[str, Float64s]
 Node = Callable[[Columns], Value]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_$@][\w$@]*)|(?P<sign>&&|\|\||[=!<>]=|[-+*/%<>!()?:]))"
+    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|\d+\.\d+|[1-9]\d*|0[0-7]*)[lLhHfFbB]?"
+    r"|(?P<name>[A-Za-z_$@][\w$@]*)|(?P<sign>&&|\|\||[=!<>]=|[-+*/%<>!()?:,&|^~]))"
 )
 _WORDS = {"and": "&&", "or": "||", "not": "!", "eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
           "div": "/", "mod": "%"}  # fmt: skip
@@ -45,6 +53,10 @@ _WORDS = {"and": "&&", "or": "||", "not": "!", "eq": "==", "ne": "!=", "lt": "<"
 
 class BadFormula(BadRequest):
     """A formula that does not parse."""
+
+
+class NoNumber(BadRequest):
+    """A formula whose result is no double."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +78,12 @@ class Formula:
         Args:
             columns: a float64[length] for every name.
             length: number of times.
+
+        Raises:
+            NoNumber: the result is a bare constant or bits at some time, or a function is called.
         """
         with np.errstate(all="ignore"):
+            _check_result(self._root, columns, np.ones(length, bool))
             value = self._root(columns)
         return np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), length))
 
@@ -87,6 +103,69 @@ def parse_formula(text: str) -> Formula:
 
 
 # evaluation -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """`test ? then : otherwise`."""
+
+    test: Node
+    then: Node
+    otherwise: Node
+
+    def __call__(self, columns: Columns) -> Value:
+        then, otherwise = self.then(columns), self.otherwise(columns)
+        return np.where(_truth(self.test(columns)), _number(then), _number(otherwise))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Constant:
+    """A number as written."""
+
+    value: Value
+
+    def __call__(self, columns: Columns) -> Value:
+        return self.value
+
+
+def _check_result(node: Node, columns: Columns, at: npt.NDArray[np.bool_]) -> None:
+    """Refuse a result that is no double.
+
+    Args:
+        node: what gives it.
+        columns: as for `Formula.evaluate`.
+        at: at which times it is the result (bool[length]).
+
+    Raises:
+        NoNumber: so it is, at one of the times.
+    """
+    if isinstance(node, _Choice):
+        test = np.broadcast_to(_truth(node.test(columns)), at.shape)
+        _check_result(node.then, columns, at & test)
+        _check_result(node.otherwise, columns, at & ~test)
+    elif at.any():
+        value = node(columns)
+        if _is_bits(value):
+            raise NoNumber(NO_DOUBLE.format("Long"))
+        if _is_whole(value):
+            raise NoNumber(NO_DOUBLE.format("Integer"))
+        if isinstance(node, _Constant) and isinstance(value, float):
+            raise NoNumber(NO_DOUBLE.format("Float"))
+
+
+def _is_bits(value: Value) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == np.int64
+
+
+def _whole_numbers(value: Value) -> npt.NDArray[np.int64]:
+    return np.asarray(np.nan_to_num(_number(value)).astype(np.int64))
+
+
+def _call(name: str) -> Node:
+    def refuse(columns: Columns) -> Value:
+        raise NoNumber(f"there is no function {name}")
+
+    return refuse
 
 
 def _is_whole(value: Value) -> bool:
@@ -138,6 +217,9 @@ _Binary = Callable[[Value, Value], Value]
 _BINARY: dict[str, _Binary] = {
     "||": lambda a, b: _truth(a) | _truth(b),
     "&&": lambda a, b: _truth(a) & _truth(b),
+    "|": lambda a, b: _whole_numbers(a) | _whole_numbers(b),
+    "^": lambda a, b: _whole_numbers(a) ^ _whole_numbers(b),
+    "&": lambda a, b: _whole_numbers(a) & _whole_numbers(b),
     "==": lambda a, b: np.asarray(_number(a) == _number(b)),
     "!=": lambda a, b: np.asarray(_number(a) != _number(b)),
     "<": lambda a, b: np.asarray(_number(a) < _number(b)),
@@ -151,17 +233,13 @@ _BINARY: dict[str, _Binary] = {
     "%": _remainder,
 }
 
-_LEVELS = (("||",), ("&&",), ("==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%"))
+_LEVELS = (("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%"))
 """signs by how tightly they bind, loosest first"""
 
 
 def _joined(sign: str, left: Node, right: Node) -> Node:
     operate = _BINARY[sign]
     return lambda columns: operate(left(columns), right(columns))
-
-
-def _chosen(test: Node, then: Node, otherwise: Node) -> Node:
-    return lambda columns: np.where(_truth(test(columns)), _number(then(columns)), _number(otherwise(columns)))
 
 
 def _negated(inner: Node) -> Node:
@@ -180,8 +258,9 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _tokens(text)
+        self._tokens, self._places = _tokens(text)
         self._at = 0
+        self._closings: dict[int, int] = {}
         self.names: dict[str, None] = {}
 
     def choice(self, depth: int) -> Node:
@@ -193,7 +272,7 @@ class _Parser:
             return test
         then = self.choice(depth + 1)
         self._expect(":")
-        return _chosen(test, then, self.choice(depth + 1))
+        return _Choice(test, then, self.choice(depth + 1))
 
     def expect_end(self) -> None:
         """Refuse what follows a whole formula."""
@@ -217,13 +296,33 @@ class _Parser:
         if self._take("!"):
             inner = self._unary(depth + 1)
             return lambda columns: ~_truth(inner(columns))
+        if self._take("~"):
+            inner = self._unary(depth + 1)
+            return lambda columns: ~_whole_numbers(inner(columns))
         if self._take("("):
-            inner = self.choice(depth + 1)
-            self._expect(")")
-            return inner
-        return self._atom()
+            return self._parenthesis(depth)
+        return self._atom(depth)
 
-    def _atom(self) -> Node:
+    def _parenthesis(self, depth: int) -> Node:
+        """Parse on behind an opening parenthesis; names in a doubled one stay hidden."""
+        opened, known = self._at, dict(self.names)
+        inner = self.choice(depth + 1)
+        self._expect(")")
+        if self._closings.get(opened) == self._at - 2:
+            self.names = known
+        self._closings[opened - 1] = self._at - 1
+        return inner
+
+    def _arguments(self, depth: int) -> None:
+        """Parse the arguments of a call, up to its closing parenthesis."""
+        self._expect("(")
+        if not self._take(")"):
+            self.choice(depth + 1)
+            while self._take(","):
+                self.choice(depth + 1)
+            self._expect(")")
+
+    def _atom(self, depth: int) -> Node:
         if self._at >= len(self._tokens):
             raise self._unexpected()
         kind, text = self._tokens[self._at]
@@ -231,12 +330,16 @@ class _Parser:
             raise self._unexpected()
         self._at += 1
         if kind == "number":
-            constant: Value = int(text) if text.isdigit() and len(text) < LONG_DIGITS else float(text)
-            return lambda columns: constant
+            return _Constant(_constant(text))
         if text in ("true", "false"):
-            return lambda columns: text == "true"
+            return _Constant(text == "true")
+        if text == "null":
+            return lambda columns: 0.0
+        if self._peek() == "(":
+            self._arguments(depth)
+            return _call(text)
         self.names[text] = None
-        return lambda columns: columns[text]
+        return lambda columns: columns.get(text, 0.0)
 
     def _peek(self) -> str:
         if self._at >= len(self._tokens):
@@ -254,21 +357,37 @@ class _Parser:
             raise self._unexpected()
 
     def _unexpected(self) -> BadFormula:
-        shown = self._tokens[self._at][1] if self._at < len(self._tokens) else "the end"
-        return BadFormula(f"parsing error near '{shown}' in expression: {self._text}")
+        return _wrong_at(self._places[min(self._at, len(self._places) - 1)] if self._places else 1, self._text)
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    """Cut a formula into (kind, text), words for signs replaced by the signs."""
+def _wrong_at(column: int, text: str) -> BadFormula:
+    """Return the error of a text that goes wrong at a column, counted from 1."""
+    return BadFormula(f"net.opentsdb.query.pojo.Expression.validate@1:{column} parsing error in '{text}'")
+
+
+def _constant(text: str) -> Value:
+    """Return a constant: hexadecimal, octal, decimal, or with a point and then of 32 bits."""
+    if "." in text:
+        return float(str(np.float32(text)))
+    base = 16 if text[:2].lower() == "0x" else 8 if text[0] == "0" and len(text) > 1 else 10
+    if len(text) >= LONG_DIGITS:
+        return float(min(int(text, base), LARGEST))
+    return int(text, base)
+
+
+def _tokens(text: str) -> tuple[list[tuple[str, str]], list[int]]:
+    """Cut a formula into (kind, text), words for signs replaced by the signs, and the columns they stand at."""
     found = []
+    places = []
     at = 0
-    end = len(text.rstrip())
+    end = len(text.rstrip("; \t\r\n"))
     while at < end:
         match = _TOKEN.match(text, at)
         if match is None:
-            raise BadFormula(f"parsing error near '{text[at:].strip()[:20]}' in expression: {text}")
+            raise _wrong_at(at + 1 + len(text[at:]) - len(text[at:].lstrip()), text)
         at = match.end()
         kind = match.lastgroup or ""
         token = match[kind]
+        places.append(match.start(kind) + 1)
         found.append(("sign", _WORDS[token]) if token in _WORDS else (kind, token))
-    return found
+    return found, places

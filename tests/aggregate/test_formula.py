@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amondawa.aggregate.formula import MAX_CHARS, BadFormula, parse_formula
+from amondawa.aggregate.formula import MAX_CHARS, BadFormula, NoNumber, parse_formula
 
 A = np.array([1.0, 2.0, 3.0])
 B = np.array([10.0, 20.0, 30.0])
@@ -29,15 +29,60 @@ def value(text: str) -> list[float]:
         "a ? b : ",
         "a # b",
         "a.b",
-        "a(b)",
+        "a(b",
         "= a",
         "a = b",
-        "a & b",
+        "a & ",
+        "a * 1.5e1",
+        "a + .5",
+        "a + 08",
     ],
 )
 def test_what_does_not_parse_is_refused(text: str):
-    with pytest.raises(BadFormula, match="parsing error near"):
+    with pytest.raises(BadFormula, match="parsing error in"):
         parse_formula(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [("a ** 2", 4), ("a + * b", 5), ("+ a", 1), ("a +", 3), ("(a + b", 6), ("a)", 2), (")", 1), ("a # b", 3), ("", 1)],
+)
+def test_the_column_where_a_text_goes_wrong_is_named(text: str, column: int):
+    with pytest.raises(BadFormula) as refused:
+        parse_formula(text)
+    assert refused.value.message == f"net.opentsdb.query.pojo.Expression.validate@1:{column} parsing error in '{text}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("a > 1 ? 1 : 0", "Integer"),
+        ("a > 300 ? a : -1", "Integer"),
+        ("a > 1 ? (b > 2 ? 1.0 : b) : a", "Float"),
+        ("a & 1", "Long"),
+        ("~a", "Long"),
+    ],
+)
+def test_a_result_that_is_no_double_is_refused(text: str, kind: str):
+    with pytest.raises(NoNumber, match=f"java.lang.{kind}"):
+        value(text)
+
+
+def test_constants_that_no_row_takes_do_no_harm():
+    assert value("a > 0 ? b : 1") == [10.0, 20.0, 30.0]
+
+
+def test_there_are_no_functions():
+    for text in ("max(a, b)", "abs(a)", "now()"):
+        with pytest.raises(NoNumber, match="there is no function"):
+            value(text)
+
+
+def test_names_in_doubled_parentheses_are_null():
+    assert parse_formula("((a + b)) * 2").names == ()
+    assert parse_formula("((a)) + b").names == ("b",)
+    assert parse_formula("((a) + (b)) * (a)").names == ("a", "b")
+    assert parse_formula("((a)) + b").evaluate({"b": B}, 3).tolist() == [10.0, 20.0, 30.0]
 
 
 def test_long_and_deep_formulas_are_refused():
@@ -64,12 +109,19 @@ def test_long_and_deep_formulas_are_refused():
         ("a eq 1 or b == 30", [1.0, 0.0, 1.0]),
         ("!(a > 1)", [1.0, 0.0, 0.0]),
         ("not a", [0.0, 0.0, 0.0]),
-        ("a > 1 ? b : -1", [-1.0, 20.0, 30.0]),
-        ("a > 1 ? a > 2 ? 3 : 2 : 1", [1.0, 2.0, 3.0]),
+        ("a > 1 ? b : a", [1.0, 20.0, 30.0]),
+        ("(a > 1 ? a > 2 ? 3 : 2 : 1) * 1.0", [1.0, 2.0, 3.0]),
         ("(a > 1) + 1", [1.0, 2.0, 2.0]),
         ("a != 2 && true", [1.0, 0.0, 1.0]),
-        ("a * 1.5e1", [15.0, 30.0, 45.0]),
-        ("a + .5", [1.5, 2.5, 3.5]),
+        ("a + null", [1.0, 2.0, 3.0]),
+        ("a + 0x10", [17.0, 18.0, 19.0]),
+        ("a + 010", [9.0, 10.0, 11.0]),
+        ("a + 1L", [2.0, 3.0, 4.0]),
+        ("a + 3.14159265358979", [4.1415927, 5.1415927, 6.1415927]),
+        ("(b & 3) * 1.0", [2.0, 0.0, 2.0]),
+        ("(b | 1) * 1.0", [11.0, 21.0, 31.0]),
+        ("(b ^ 8) * 1.0", [2.0, 28.0, 22.0]),
+        ("a + b;", [11.0, 22.0, 33.0]),
     ],
 )
 def test_formulas_give(text: str, expected: list[float]):
@@ -99,7 +151,7 @@ def test_names_are_listed_once_in_order_of_use():
 
 
 def test_a_formula_of_constants_holds_at_every_time():
-    assert parse_formula("1 + 1").evaluate({}, 2).tolist() == [2.0, 2.0]
+    assert parse_formula("1 + 1.0").evaluate({}, 2).tolist() == [2.0, 2.0]
 
 
 def test_nan_counts_as_false():
@@ -113,6 +165,7 @@ def test_nan_counts_as_false():
 def test_any_text_parses_or_is_refused(parts: list[str]):
     try:
         formula = parse_formula("".join(parts))
-    except BadFormula:
+        got = formula.evaluate(dict.fromkeys(formula.names, A), 3)
+    except (BadFormula, NoNumber):
         return
-    assert len(formula.evaluate(dict.fromkeys(formula.names, A), 3)) == 3
+    assert len(got) == 3

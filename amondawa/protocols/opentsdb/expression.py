@@ -21,6 +21,10 @@ from amondawa.protocols.opentsdb.uid import Uids
 NO_VALUE = float("nan")
 
 
+class NoIntersection(Exception):
+    """The variables share no series with equal tags."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
     """One series of a variable.
@@ -71,26 +75,51 @@ def evaluate_all(
         TsdbError: 400, expressions refer to each other in a circle; an intersection is empty.
     """
     known = dict(metrics)
-    by_name = {one.name: one for one in query.expressions}
+    by_name = {one.name: one for one in query.expressions or ()}
+    _check_references(by_name, formulas)
     for name in _in_order(by_name, formulas):
         known[name] = evaluate_one(by_name[name], formulas[name], known, uids)
     return known
 
 
+def _check_references(expressions: Mapping[str, Expression], formulas: Mapping[str, Formula]) -> None:
+    """Refuse circles; the expression named is the one that closes the circle, met in the original's order.
+
+    Raises:
+        TsdbError: 400.
+    """
+    uses: dict[str, set[str]] = {}
+    for name in java_order(expressions, SMALLEST_MAP):
+        for used in formulas[name].names:
+            if used == name:
+                raise _wrong(f"Self referencing expression found: {name}")
+            if used in expressions:
+                uses.setdefault(name, set()).add(used)
+                if name in _reached(used, uses):
+                    raise _wrong(f"Circular reference found: {name}")
+
+
+def _reached(name: str, uses: Mapping[str, set[str]]) -> set[str]:
+    """Return everything that a name uses, itself and by way of others."""
+    found = {name}
+    waiting = [name]
+    while waiting:
+        new = uses.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _wrong(text: str) -> TsdbError:
+    return TsdbError(text, 400, text)
+
+
 def _in_order(expressions: Mapping[str, Expression], formulas: Mapping[str, Formula]) -> list[str]:
     """Return the names of the expressions, each after those it uses."""
     ordered: dict[str, None] = {}
-    open_names: set[str] = set()
 
     def visit(name: str) -> None:
-        if name in ordered:
-            return
-        if name in open_names:
-            raise TsdbError(f"Circular reference found: {name}")
-        open_names.add(name)
-        for used in formulas[name].names:
-            if used == name:
-                raise TsdbError(f"Self referencing expression found: {name}")
+        for used in formulas[name].names if name not in ordered else ():
             if used in expressions:
                 visit(used)
         ordered[name] = None
@@ -107,9 +136,28 @@ def evaluate_one(expression: Expression, formula: Formula, known: Mapping[str, V
         TsdbError: 400, no series is in all variables and the join wants that.
     """
     variables = [known[name] for name in formula.names]
-    rows = join(variables, expression.join, uids)
+    try:
+        rows = join(variables, expression.join, uids)
+    except NoIntersection as error:
+        raise _wrong(_no_intersection(expression, formula, variables)) from error
     lines = compute(formula, variables, rows)
     return Variable(lines, NO_VALUE if expression.fill is None else expression.fill.value)
+
+
+def _no_intersection(expression: Expression, formula: Formula, variables: Sequence[Variable]) -> str:
+    """Return the original's text for variables without a series in common."""
+    sizes = {name: len(variable.lines) for name, variable in zip(formula.names, variables, strict=True)}
+    queries = ", ".join(
+        f"{name}=TimeSyncedIterator(id={name}, index={at}, dpsSize={sizes[name]})"
+        for at, name in enumerate(java_order(formula.names, SMALLEST_MAP))
+    )
+    query_tags, aggregated = (
+        str(flag).lower() for flag in (expression.join.query_tags, expression.join.aggregated_tags)
+    )
+    return (
+        f"No intersections found: IntersectionIterator(id={expression.name}, useQueryTags={query_tags}, "
+        f"includeAggTags={aggregated}, index=0, queries={{{queries}}}"
+    )
 
 
 def compute(formula: Formula, variables: Sequence[Variable], rows: Sequence[Sequence[Line | None]]) -> tuple[Line, ...]:
@@ -148,7 +196,7 @@ def join(variables: Sequence[Variable], how: Join, uids: Uids) -> list[list[Line
     A row has one series of each variable, None where the variable has none.
 
     Raises:
-        TsdbError: 400, nothing is in all variables and that was wanted.
+        NoIntersection: nothing is in all variables and that was wanted.
     """
     rows: dict[tuple[int, ...], list[Line | None]] = {}
     for at, variable in enumerate(variables):
@@ -158,7 +206,7 @@ def join(variables: Sequence[Variable], how: Join, uids: Uids) -> list[list[Line
     if how.intersection and any(variable.lines for variable in variables):
         rows = {key: row for key, row in rows.items() if None not in row}
         if not rows:
-            raise TsdbError("No intersections found: the variables share no series with equal tags")
+            raise NoIntersection
     return [rows[key] for key in sorted(rows)]
 
 

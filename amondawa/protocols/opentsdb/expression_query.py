@@ -11,8 +11,8 @@ from typing import Any
 
 from amondawa.aggregate.combine import COMBINATIONS
 from amondawa.aggregate.formula import BadFormula, Formula, parse_formula
-from amondawa.protocols.opentsdb.data_query import DataQuery, SubQuery
-from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, SubQuery, check
+from amondawa.protocols.opentsdb.errors import TsdbError, internal_null
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.times import parse_duration, parse_time
 
@@ -62,7 +62,7 @@ class FilterSet:
     """Named filters."""
 
     name: str
-    tags: tuple[TagVFilter, ...] = ()
+    tags: tuple[TagVFilter, ...] | None = ()
     explicit_tags: bool = False
 
 
@@ -83,12 +83,12 @@ class Join:
     """Which series of the variables belong together.
 
     Attributes:
-        intersection: only those that every variable has; else all.
+        intersection: only those that every variable has; else all; None = not said, which is refused.
         query_tags: compare only the tags that filters name.
         aggregated_tags: compare the names of the aggregated tags too.
     """
 
-    intersection: bool = False
+    intersection: bool | None = False
     query_tags: bool = False
     aggregated_tags: bool = True
 
@@ -107,20 +107,20 @@ class Expression:
 class Output:
     """What to put out, under which other name."""
 
-    name: str
+    name: str | None
     alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionQuery:
-    """A whole request as written."""
+    """A whole request as written; None for a list that is not there."""
 
     name: str | None = None
     time: Timespan | None = None
-    filters: tuple[FilterSet, ...] = ()
+    filters: tuple[FilterSet, ...] | None = ()
     metrics: tuple[Metric, ...] = ()
-    expressions: tuple[Expression, ...] = ()
-    outputs: tuple[Output, ...] = ()
+    expressions: tuple[Expression, ...] | None = ()
+    outputs: tuple[Output, ...] | None = ()
 
     def wanted(self) -> Sequence[Output]:
         """Return the outputs: those asked for, else all expressions, else all metrics."""
@@ -129,14 +129,14 @@ class ExpressionQuery:
     def sub_query(self, metric: Metric) -> SubQuery:
         """Return the sub query of a metric."""
         time = self.time or Timespan()
-        chosen = next((one for one in self.filters if one.name == metric.filter_name), FilterSet(""))
+        chosen = next((one for one in self.filters or () if one.name == metric.filter_name), FilterSet(""))
         down = time.downsampler
         return SubQuery(
             metric.aggregator or time.aggregator,
             metric.metric,
             downsample=None if down is None else f"{down.interval}-{down.aggregator}",
             rate=time.rate,
-            filters=chosen.tags,
+            filters=chosen.tags or (),
             explicit_tags=chosen.explicit_tags,
         )
 
@@ -161,21 +161,53 @@ def check_expressions(query: ExpressionQuery, now_ms: int) -> dict[str, Formula]
     _check_time(query.time, now_ms)
     if not query.metrics:
         raise TsdbError("missing or empty metrics", INTERNAL)
+    if query.filters is None or query.expressions is None:
+        raise internal_null()
     _check_unique((one.name for one in query.metrics), "duplicated metric id: ")
     _check_unique((one.name for one in query.filters), "duplicated filter id: ")
     variables = [one.name for one in query.metrics] + [one.name for one in query.expressions]
     _check_unique(variables, "Duplicated variable or expression id: ")
     for at, metric in enumerate(query.metrics):
         _check_metric(metric, at, now_ms)
+    for at, filters in enumerate(query.filters):
+        _check_name(filters.name, "filter", at)
     formulas = {one.name: _formula(one, at) for at, one in enumerate(query.expressions)}
     _check_filter_names(query)
-    for name, formula in formulas.items():
+    for formula in formulas.values():
         missing = next((used for used in formula.names if used not in variables), None)
         if missing is not None:
             raise TsdbError(f"Expression [{formula.text}] was missing input {missing}", INTERNAL)
-        if not formula.names:
-            raise TsdbError(f"The expression {name} didn't appear to have any variables", INTERNAL)
+    _check_used_filters(query)
+    for expression in query.expressions:
+        if expression.join.intersection is None:
+            raise TsdbError("The set operator cannot be null", INTERNAL)
+        if not formulas[expression.name].names:
+            raise TsdbError("The expression didn't appear to have any variables", INTERNAL)
     return formulas
+
+
+def check_reads(query: ExpressionQuery, now_ms: int) -> CheckedQuery:
+    """Return the reads of a request.
+
+    Raises:
+        TsdbError: 500, they are not right (which anywhere else is 400).
+    """
+    try:
+        return check(query.data_query(), now_ms)
+    except TsdbError as error:
+        raise TsdbError(error.message, INTERNAL) from error
+
+
+def _check_name(name: str, what: str, at: int) -> None:
+    """Refuse what is no name of a variable: letters and digits, not one digit alone."""
+    if not name or not name.isalnum() or (len(name) == 1 and name.isdigit()):
+        raise TsdbError(f"Invalid {what} at index {at}", INTERNAL)
+
+
+def _check_used_filters(query: ExpressionQuery) -> None:
+    used = {one.filter_name for one in query.metrics}
+    if any(one.tags is None and one.name in used for one in query.filters or ()):
+        raise internal_null()
 
 
 def _check_time(time: Timespan, now_ms: int) -> None:
@@ -190,7 +222,7 @@ def _check_time(time: Timespan, now_ms: int) -> None:
             _check_aggregator(time.downsampler.aggregator)
         _check_aggregator(time.aggregator)
     except TsdbError as error:
-        raise TsdbError("Invalid time", INTERNAL, error.message) from error
+        raise TsdbError("Invalid time", INTERNAL) from error
 
 
 def _check_aggregator(name: str | None) -> None:
@@ -199,6 +231,7 @@ def _check_aggregator(name: str | None) -> None:
 
 
 def _check_metric(metric: Metric, at: int, now_ms: int) -> None:
+    _check_name(metric.name, "metric", at)
     try:
         if not metric.metric:
             raise TsdbError("missing or empty metric")
@@ -207,7 +240,7 @@ def _check_metric(metric: Metric, at: int, now_ms: int) -> None:
         if metric.aggregator:
             _check_aggregator(metric.aggregator)
     except TsdbError as error:
-        raise TsdbError(f"Invalid metric at index {at}", INTERNAL, error.message) from error
+        raise TsdbError(f"Invalid metric at index {at}", INTERNAL) from error
 
 
 def _check_unique(names: Iterable[str], text: str) -> None:
@@ -219,8 +252,9 @@ def _check_unique(names: Iterable[str], text: str) -> None:
 
 
 def _formula(expression: Expression, at: int) -> Formula:
+    _check_name(expression.name, "expression", at)
     if not expression.text:
-        raise TsdbError(f"Invalid expression at index {at}", INTERNAL, "missing or empty expr")
+        raise TsdbError(f"Invalid expression at index {at}", INTERNAL)
     try:
         return parse_formula(expression.text)
     except BadFormula as error:
@@ -228,7 +262,7 @@ def _formula(expression: Expression, at: int) -> Formula:
 
 
 def _check_filter_names(query: ExpressionQuery) -> None:
-    known = {one.name for one in query.filters}
+    known = {one.name for one in query.filters or ()}
     for metric in query.metrics:
         if metric.filter_name and metric.filter_name not in known:
             raise TsdbError(f"unrecognized filter id {metric.filter_name} in metric {metric.name}", INTERNAL)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import orjson
 
 from amondawa.aggregate.series_functions import aligned
-from amondawa.model.points import Float64s, Int64s
+from amondawa.model.points import Float64s, Int64s, Points
 from amondawa.protocols.opentsdb.expression import NO_VALUE, Variable
 from amondawa.protocols.opentsdb.expression_query import ExpressionQuery, Output
 from amondawa.protocols.opentsdb.expression_schemas import echo
@@ -20,14 +21,26 @@ def render_outputs(query: ExpressionQuery, known: Mapping[str, Variable]) -> byt
     Raises:
         LimitExceeded: it is too large.
     """
-    expressions = {one.name for one in query.expressions}
+    expressions = {one.name for one in query.expressions or ()}
+    used: set[str] = set()
     pieces = Pieces()
     pieces.add(b'{"outputs":[')
-    for at, output in enumerate(one for one in query.wanted() if one.name in known):
-        pieces.add(b"," if at else b"")
-        _add_output(output, known[output.name], output.name in expressions, pieces)
+    for output in query.wanted():
+        if output.name is None or output.name not in known:
+            continue
+        pieces.add(b"," if used else b"")
+        variable = known[output.name]
+        if output.name in expressions and output.name in used:
+            variable = _without_points(variable)
+        used.add(output.name)
+        _add_output(output, variable, output.name in expressions, pieces)
     pieces.add(b'],"query":%s}' % orjson.dumps(echo(query)))
     return pieces.joined()
+
+
+def _without_points(variable: Variable) -> Variable:
+    """Return what is left of an expression that was put out before: the original walks its points once."""
+    return replace(variable, lines=tuple(replace(line, points=Points.empty()) for line in variable.lines))
 
 
 def _add_output(output: Output, variable: Variable, computed: bool, pieces: Pieces) -> None:

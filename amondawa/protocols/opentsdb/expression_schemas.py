@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load
 
-from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.errors import TsdbError, internal_null
 from amondawa.protocols.opentsdb.expression_query import (
     INTERNAL,
     Downsampler,
@@ -23,21 +23,6 @@ from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.query_schemas import FilterSchema, Flag, LenientSchema, Text, refused
 
 NAN = float("nan")
-
-
-class Name(Text):
-    """The name of a variable: letters and digits, not one digit alone."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> str:
-        text = super()._deserialize(value, attr, data)
-        if not text:
-            raise ValidationError("The ID cannot be null or empty")
-        bad = next((char for char in text if not char.isalnum()), None)
-        if bad is not None:
-            raise ValidationError(f'Invalid id ("{text}"): illegal character: {bad}')
-        if len(text) == 1 and text.isdigit():
-            raise ValidationError("The ID cannot be an integer")
-        return text
 
 
 class FillSchema(LenientSchema):
@@ -94,20 +79,21 @@ class TimeSchema(LenientSchema):
 class FilterSetSchema(LenientSchema):
     """One entry of `filters`."""
 
-    name = Name(data_key="id", required=True)
-    tags = fields.List(fields.Nested(FilterSchema), load_default=())
+    name = Text(data_key="id", load_default="")
+    tags = fields.List(fields.Nested(FilterSchema), load_default=None)
     explicit_tags = Flag(data_key="explicitTags", load_default=False)
 
     @post_load
     def filters(self, data: dict[str, Any], **_: Any) -> FilterSet:
         """Build it."""
-        return FilterSet(data["name"], tuple(data["tags"]), data["explicit_tags"])
+        tags = None if data["tags"] is None else tuple(data["tags"])
+        return FilterSet(data["name"], tags, data["explicit_tags"])
 
 
 class MetricSchema(LenientSchema):
     """One entry of `metrics`."""
 
-    name = Name(data_key="id", required=True)
+    name = Text(data_key="id", load_default="")
     metric = Text(load_default="")
     filter_name = Text(data_key="filter", load_default=None)
     aggregator = Text(load_default=None)
@@ -123,7 +109,7 @@ class MetricSchema(LenientSchema):
 class JoinSchema(LenientSchema):
     """A `join`."""
 
-    operator = Text(required=True)
+    operator = Text(load_default="")
     query_tags = Flag(data_key="useQueryTags", load_default=False)
     aggregated_tags = Flag(data_key="includeAggTags", load_default=True)
 
@@ -131,15 +117,15 @@ class JoinSchema(LenientSchema):
     def join(self, data: dict[str, Any], **_: Any) -> Join:
         """Build it."""
         operator = data["operator"].lower()
-        if operator not in ("union", "intersection"):
+        if operator not in ("union", "intersection", ""):
             raise ValidationError(f"Unrecognized set operator: {operator}")
-        return Join(operator == "intersection", data["query_tags"], data["aggregated_tags"])
+        return Join(operator == "intersection" if operator else None, data["query_tags"], data["aggregated_tags"])
 
 
 class ExpressionSchema(LenientSchema):
     """One entry of `expressions`."""
 
-    name = Name(data_key="id", required=True)
+    name = Text(data_key="id", load_default="")
     text = Text(data_key="expr", load_default="")
     join = fields.Nested(JoinSchema, load_default=Join())
     fill = fields.Nested(FillSchema, data_key="fillPolicy", load_default=None)
@@ -153,7 +139,7 @@ class ExpressionSchema(LenientSchema):
 class OutputSchema(LenientSchema):
     """One entry of `outputs`."""
 
-    name = Name(data_key="id", required=True)
+    name = Text(data_key="id", load_default=None)
     alias = Text(load_default=None)
 
     @post_load
@@ -167,16 +153,20 @@ class ExpressionQuerySchema(LenientSchema):
 
     name = Text(load_default=None)
     time = fields.Nested(TimeSchema, load_default=None)
-    filters = fields.List(fields.Nested(FilterSetSchema), load_default=())
+    filters = fields.List(fields.Nested(FilterSetSchema), load_default=None)
     metrics = fields.List(fields.Nested(MetricSchema), load_default=())
-    expressions = fields.List(fields.Nested(ExpressionSchema), load_default=())
-    outputs = fields.List(fields.Nested(OutputSchema), load_default=())
+    expressions = fields.List(fields.Nested(ExpressionSchema), load_default=None)
+    outputs = fields.List(fields.Nested(OutputSchema), load_default=None)
 
     @post_load
     def query(self, data: dict[str, Any], **_: Any) -> ExpressionQuery:
         """Build it."""
-        lists = {name: tuple(data[name]) for name in ("filters", "metrics", "expressions", "outputs")}
-        return ExpressionQuery(data["name"], data["time"], **lists)
+        lists = {name: _tuple_or_none(data[name]) for name in ("filters", "expressions", "outputs")}
+        return ExpressionQuery(data["name"], data["time"], metrics=tuple(data["metrics"]), **lists)
+
+
+def _tuple_or_none(values: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if values is None else tuple(values)
 
 
 _QUERY = ExpressionQuerySchema()
@@ -189,13 +179,28 @@ def load_expression_query(body: Any) -> ExpressionQuery:
         body: parsed JSON.
 
     Raises:
-        TsdbError: 500 as the original answers, the details saying where and why.
+        TsdbError: 500 as the original answers, the details saying where and why; 400 for a null among the outputs.
     """
+    _check_nulls(body)
     try:
         loaded: ExpressionQuery = _QUERY.load(body)
     except ValidationError as error:
         raise TsdbError("Unable to parse the given JSON", INTERNAL, refused(error).details) from error
     return loaded
+
+
+def _check_nulls(body: Any) -> None:
+    """Refuse a null in place of the body, or of an entry of one of its lists."""
+    if body is None:
+        raise internal_null()
+    if not isinstance(body, dict):
+        return
+    for name in ("filters", "metrics", "expressions"):
+        entries = body.get(name)
+        if isinstance(entries, list) and None in entries:
+            raise internal_null()
+    if isinstance(body.get("outputs"), list) and None in body["outputs"]:
+        raise TsdbError("An output may not be null")
 
 
 # the echo -------------------------------------------------------------------------------------------------------------
@@ -206,10 +211,10 @@ def echo(query: ExpressionQuery) -> dict[str, Any]:
     return {
         "name": query.name,
         "time": None if query.time is None else _echo_time(query.time),
-        "filters": [_echo_filters(one) for one in query.filters],
+        "filters": [_echo_filters(one) for one in query.filters or ()],
         "metrics": [_echo_metric(one) for one in query.metrics],
-        "expressions": [_echo_expression(one) for one in query.expressions],
-        "outputs": [{"id": one.name, "alias": one.alias} for one in query.outputs],
+        "expressions": [_echo_expression(one) for one in query.expressions or ()],
+        "outputs": None if query.outputs is None else [{"id": one.name, "alias": one.alias} for one in query.outputs],
     }
 
 
@@ -234,7 +239,7 @@ def _echo_time(time: Timespan) -> dict[str, Any]:
 def _echo_filters(filters: FilterSet) -> dict[str, Any]:
     return {
         "id": filters.name,
-        "tags": [_echo_filter(one) for one in filters.tags],
+        "tags": None if filters.tags is None else [_echo_filter(one) for one in filters.tags],
         "explicitTags": filters.explicit_tags,
     }
 

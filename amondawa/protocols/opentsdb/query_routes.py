@@ -12,7 +12,7 @@ from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, SubQ
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of
-from amondawa.protocols.opentsdb.expression_query import check_expressions
+from amondawa.protocols.opentsdb.expression_query import check_expressions, check_reads
 from amondawa.protocols.opentsdb.expression_render import render_outputs
 from amondawa.protocols.opentsdb.expression_schemas import load_expression_query
 from amondawa.protocols.opentsdb.gexp import evaluate_gexp, parse_gexp
@@ -116,9 +116,13 @@ async def answer_expressions(call: Call) -> Answer:
     body = await call.read()
     if not body.strip():
         raise TsdbError("Incoming data was null or empty", 500)
-    query = load_expression_query(parse_json(body))
+    try:
+        parsed = parse_json(body)
+    except TsdbError as error:
+        raise TsdbError(error.message, 500) from error
+    query = load_expression_query(parsed)
     formulas = check_expressions(query, call.scope.gateway.now_ms)
-    checked = check(query.data_query(), call.scope.gateway.now_ms)
+    checked = check_reads(query, call.scope.gateway.now_ms)
 
     def finish(answered: list[Answered], uids: Uids) -> bytes:
         results = {each.sub.asked: [line_of(frame, uids) for frame in each.frames] for each in answered}

@@ -86,7 +86,7 @@ async def test_expressions_may_use_expressions(tsdb: Served):
     ("expressions", "message"),
     [
         ([{"id": "e", "expr": "e + a"}], "Self referencing expression found: e"),
-        ([{"id": "e", "expr": "g + a"}, {"id": "g", "expr": "e"}], "Circular reference found: e"),
+        ([{"id": "e", "expr": "g + a"}, {"id": "g", "expr": "e"}], "Circular reference found: g"),
     ],
 )
 async def test_circles_are_refused(tsdb: Served, expressions: list[dict[str, Any]], message: str):
@@ -100,6 +100,46 @@ async def test_metrics_may_be_put_out_and_unknown_outputs_are_passed_over(tsdb: 
     body = query({"id": "e", "expr": "a"}, outputs=[{"id": "b", "alias": "B"}, {"id": "zz"}])
     [got] = await outputs(tsdb, body)
     assert (got["id"], got["alias"], got["dps"]) == ("b", "B", [[MS, 10.0, 10.0], [MS + 120_000, 30.0, 30.0]])
+
+
+async def test_an_expression_that_is_put_out_twice_has_points_once_and_a_metric_always(tsdb: Served):
+    await fill(tsdb)
+    twice = [{"id": "e"}, {"id": "a"}, {"id": "e", "alias": "again"}, {"id": "a"}]
+    got = await outputs(tsdb, query({"id": "e", "expr": "a"}, outputs=twice))
+    assert [len(one["dps"]) for one in got] == [3, 3, 0, 3]
+    assert got[2]["dpsMeta"] == {"firstTimestamp": 0, "lastTimestamp": 0, "setCount": 0, "series": 2}
+
+
+async def test_outputs_are_not_checked_but_may_not_be_null(tsdb: Served):
+    await fill(tsdb)
+    assert await outputs(tsdb, query({"id": "e", "expr": "a"}, outputs=[{}, {"id": "1"}])) == []
+    assert (await tsdb.ask("POST", "/api/query/exp", query(outputs=[None])))[0] == 400
+
+
+async def test_a_result_that_is_no_double_is_refused(tsdb: Served):
+    await fill(tsdb)
+    status, _ = await tsdb.ask("POST", "/api/query/exp", query({"id": "e", "expr": "a > 1 ? 1 : 0"}))
+    assert status == 400
+
+
+async def test_an_empty_intersection_names_its_variables(tsdb: Served):
+    await fill(tsdb)
+    await tsdb.put("c", 1, T, host="h9")
+    body = query({"id": "e", "expr": "a + c", "join": {"operator": "intersection"}})
+    body["metrics"].append({"id": "c", "metric": "c", "filter": "f"})
+    status, answer = await tsdb.ask("POST", "/api/query/exp", body)
+    text = (
+        "No intersections found: IntersectionIterator(id=e, useQueryTags=false, includeAggTags=true, index=0, queries={"
+        "a=TimeSyncedIterator(id=a, index=0, dpsSize=2), c=TimeSyncedIterator(id=c, index=1, dpsSize=1)}"
+    )
+    assert (status, answer["error"]["message"]) == (400, text)
+
+
+async def test_reads_that_are_not_right_are_the_servers_fault(tsdb: Served):
+    body = query({"id": "e", "expr": "a"}, time={"start": str(T), "end": str(T - 1), "aggregator": "sum"})
+    status, answer = await tsdb.ask("POST", "/api/query/exp", body)
+    assert status == 500
+    assert answer["error"]["message"].startswith("End time [")
 
 
 async def test_without_outputs_and_expressions_the_metrics_are_put_out(tsdb: Served):
@@ -156,7 +196,7 @@ async def test_the_query_is_echoed_in_full(tsdb: Served):
                 "fillPolicy": {"policy": "nan", "value": "NaN"},
             }
         ],
-        "outputs": [],
+        "outputs": None,
     }
 
 
@@ -179,10 +219,18 @@ async def test_the_query_is_echoed_in_full(tsdb: Served):
         ({"expressions": [{"id": "a", "expr": "b"}]}, "Duplicated variable or expression id: a"),
         ({"expressions": [{"id": "e"}]}, "Invalid expression at index 0"),
         ({"expressions": [{"id": "e", "expr": "a + nosuch"}]}, "Expression [a + nosuch] was missing input nosuch"),
-        ({"expressions": [{"id": "e", "expr": "1 + 1"}]}, "The expression e didn't appear to have any variables"),
-        ({"expressions": [{"id": "e", "expr": "a + * b"}]}, "parsing error near '*' in expression: a + * b"),
-        ({"expressions": [{"id": "e_1", "expr": "a"}]}, "Unable to parse the given JSON"),
-        ({"outputs": [{"id": "1"}]}, "Unable to parse the given JSON"),
+        ({"expressions": [{"id": "e", "expr": "1 + 1"}]}, "The expression didn't appear to have any variables"),
+        (
+            {"expressions": [{"id": "e", "expr": "a + * b"}]},
+            "net.opentsdb.query.pojo.Expression.validate@1:5 parsing error in 'a + * b'",
+        ),
+        ({"expressions": [{"id": "e_1", "expr": "a"}]}, "Invalid expression at index 0"),
+        ({"metrics": [{"id": "a_1", "metric": "a"}]}, "Invalid metric at index 0"),
+        ({"filters": [{"id": "f 1", "tags": []}]}, "Invalid filter at index 0"),
+        ({"filters": [{"id": "f"}]}, "An internal null pointer exception was thrown"),
+        ({"filters": None}, "An internal null pointer exception was thrown"),
+        ({"metrics": [None]}, "An internal null pointer exception was thrown"),
+        ({"expressions": [{"id": "e", "expr": "a", "join": {}}]}, "The set operator cannot be null"),
         (
             {"expressions": [{"id": "e", "expr": "a", "join": {"operator": "cross"}}]},
             "Unable to parse the given JSON",
@@ -200,4 +248,5 @@ async def test_what_does_not_fit_is_refused_with_its_reason(tsdb: Served, change
 
 async def test_a_body_is_needed(tsdb: Served):
     assert (await tsdb.ask("GET", "/api/query/exp"))[0] == 500
-    assert (await tsdb.ask("POST", "/api/query/exp", b"{"))[0] == 400
+    assert (await tsdb.ask("POST", "/api/query/exp", b"{"))[0] == 500
+    assert (await tsdb.ask("POST", "/api/query/exp", b"null"))[0] == 500
