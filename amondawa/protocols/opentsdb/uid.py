@@ -66,8 +66,11 @@ class _Registry:
         return known
 
     def loaded(self, domain: str) -> Uids | None:
-        """Return what `of` would, without looking what other gateways have done to it."""
-        return self._loaded.get(domain)
+        """Return what `of` would, without waiting for what other gateways have done to it: that is looked at meanwhile."""
+        known = self._loaded.get(domain)
+        if known is not None and known.age_s > FRESH_SECONDS:
+            self._refreshed(known)
+        return known
 
     async def _load(self, domain: str) -> Uids:
         async with self._loading:
@@ -79,13 +82,18 @@ class _Registry:
 
     async def _freshen(self, uids: Uids) -> None:
         """Have the log read on, once for all who ask; while the store does not answer nobody waits for it twice."""
-        task = self._refreshing.get(uids.domain)
-        if task is None:
-            task = self._refreshing[uids.domain] = asyncio.create_task(self._refresh(uids))
+        task = self._refreshed(uids)
         if uids.domain not in self._behind:
             done, _ = await asyncio.wait({task}, timeout=FRESH_SECONDS)
             if not done:
                 self._behind.add(uids.domain)
+
+    def _refreshed(self, uids: Uids) -> asyncio.Task[None]:
+        """Return what reads the log on; begun unless it runs."""
+        task = self._refreshing.get(uids.domain)
+        if task is None:
+            task = self._refreshing[uids.domain] = asyncio.create_task(self._refresh(uids))
+        return task
 
     async def _refresh(self, uids: Uids) -> None:
         try:
@@ -102,7 +110,7 @@ _REGISTRIES: WeakKeyDictionary[GatewayDoor, _Registry] = WeakKeyDictionary()
 
 
 def loaded_uids(scope: Scope, domain: str) -> Uids | None:
-    """Return what `uids_of` does, perhaps not as new; None when it was never read from the store."""
+    """Return what `uids_of` does, a second older perhaps; None when it was never read from the store."""
     registry = _REGISTRIES.get(scope.gateway)
     return None if registry is None else registry.loaded(domain)
 
