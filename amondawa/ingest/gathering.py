@@ -1,7 +1,7 @@
 """Gathering: where an entry of the journal costs money however small it is, small writes wait for each other a moment.
 
 A write that comes alone is committed at once; one that comes soon after a commit waits for the rest of the wait, unless
-enough has come to fill an entry.
+enough has come for a unit's worth.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-ENOUGH_BYTES = 65_536
-"""batches of this size fill an entry well: what rounding up to whole units adds is a twentieth of it"""
+ENOUGH_BYTES = 4_096
+"""batches of this size are an entry of about one unit: less costs as much, more is not worth waiting for"""
 
 
 class Gathering:

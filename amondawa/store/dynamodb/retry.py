@@ -37,6 +37,10 @@ _FAILED_THERE = frozenset(
 _SLOW_STATUS = frozenset({429, 500, 502, 503, 504})
 
 
+_own = random.Random()
+"""of our own: whoever seeds the common one does not want threads of ours to draw from it"""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how long a request is tried.
@@ -128,7 +132,7 @@ class Retrier:
         policy: RetryPolicy,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = _own.random,
         breaker: Breaker | None = None,
     ) -> None:
         self.breaker = breaker or Breaker(policy.away_s, clock)
