@@ -107,7 +107,7 @@ def load_properties(schema: Schema, raw: dict[str, Any], context: str, partial: 
         InternalFailure: a problem of place BROKEN.
     """
     try:
-        return schema.load(raw, partial=partial or None)
+        return schema.load(raw, partial=tuple(schema.fields) if partial else None)
     except ValidationError as error:
         words, messages = _Words(context, context), _messages(error)
         for key in raw:

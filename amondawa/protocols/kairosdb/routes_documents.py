@@ -74,10 +74,10 @@ class MetadataRoutes:
         accept = request.headers.get("Accept", "")
         plain = bool(accept.strip()) and preferred(accept, (JSON, TEXT)) == TEXT
         value = await self._scope.gateway.get_document(*self._address(request))
+        headers = {**NO_CACHE, "Content-Type": "text/plain;charset=utf-8" if plain else JSON_UTF8}
         if value is None:
-            return web.Response(status=404, headers=NO_CACHE) if plain else failed(["Key not found"], 404)
-        content_type = "text/plain;charset=utf-8" if plain else JSON_UTF8
-        return web.Response(body=value, headers={**NO_CACHE, "Content-Type": content_type})
+            return web.Response(status=404, headers=headers) if plain else failed(["Key not found"], 404)
+        return web.Response(body=value, headers=headers)
 
     async def put(self, request: web.Request) -> web.Response:
         """Set a value."""

@@ -17,7 +17,7 @@ from amondawa.model.result import Result
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of, gunzip, read_body
 from amondawa.protocols.kairosdb.ingest import parse_write
-from amondawa.protocols.kairosdb.java_numbers import InternalFailure
+from amondawa.protocols.kairosdb.java_numbers import InternalFailure, long_of
 from amondawa.protocols.kairosdb.lower import lower, selection_of
 from amondawa.protocols.kairosdb.problems import RequestRefused
 from amondawa.protocols.kairosdb.queries import QueryRequest, parse_query, read_json
@@ -47,6 +47,7 @@ class KnownSeries:
 
 _KNOWN: WeakValueDictionary[int, KnownSeries] = WeakValueDictionary()
 """One memory a gateway (by its id, which the memory keeps from being used again), however many applications use it."""
+GZIP_MAGIC = b"\x1f\x8b"
 _THREAD_BYTES = 128 * 1024
 """Bodies from here on are parsed in a worker thread."""
 
@@ -96,8 +97,8 @@ class PointRoutes:
 
     async def query_by_get(self, request: web.Request) -> web.Response:
         """Answer a query that is in the URL."""
-        text = request.query.get("query", "")
-        if not text:
+        text = request.query.get("query")
+        if text is None:
             raise RequestRefused("query json must not be null or empty")
         return await self._query(request, text.encode("utf-8", "replace"))
 
@@ -129,8 +130,11 @@ class PointRoutes:
         return value_answer({"results": names})
 
     async def index(self, request: web.Request) -> web.Response:
-        """Accept the wish to index tags: they always are. Without its times the original breaks off."""
-        if "start_absolute" not in request.query or "end_absolute" not in request.query:
+        """Accept the wish to index tags: they always are. The original breaks off unless all is said."""
+        said = [request.query.get(name, "") for name in ("start_absolute", "end_absolute")]
+        if any(text and long_of(text) is None for text in said):
+            return web.Response(status=404)
+        if not all(said) or not request.query.get("metric"):
             raise InternalFailure(None)
         return nothing()
 
@@ -159,11 +163,18 @@ class PointRoutes:
         return parse_query(read_json(body), self._scope.gateway.now_ms)
 
     async def _body(self, request: web.Request) -> bytes:
-        """Read a body, unpacked when it says that it is packed."""
+        """Read a body, unpacked when it is packed. The original unpacks writes only, whatever other requests say."""
         limit = self._scope.settings.body_limit_bytes
         body = await read_body(request, limit)
-        if not body or "gzip" not in request.headers.get("Content-Encoding", "").lower():
+        return await _unpack(body, limit) if _says_gzip(request) and body.startswith(GZIP_MAGIC) else body
+
+    async def _sent_points(self, request: web.Request) -> bytes:
+        limit = self._scope.settings.body_limit_bytes
+        body = await read_body(request, limit)
+        if not _says_gzip(request):
             return body
+        if not body:
+            raise InternalFailure(None)
         try:
             return await _unpack(body, limit)
         except BadRequest as error:
@@ -172,9 +183,13 @@ class PointRoutes:
 
     async def _write_body(self, request: web.Request) -> bytes:
         if request.content_type != "application/gzip":
-            return await self._body(request)
+            return await self._sent_points(request)
         limit = self._scope.settings.body_limit_bytes
         return await _unpack(await read_body(request, limit), limit)
+
+
+def _says_gzip(request: web.Request) -> bool:
+    return "gzip" in request.headers.get("Content-Encoding", "").lower()
 
 
 def known_series(gateway: GatewayDoor) -> KnownSeries:

@@ -116,6 +116,11 @@ def test_the_first_property_that_is_wrong_is_told(first: dict[str, Any], second:
         read(**aggregated("sum", **first, **second))
 
 
+def test_a_property_that_lacks_something_is_told_before_one_that_nothing_takes() -> None:
+    with pytest.raises(RequestRefused, match="sampling.unit may not be null"):
+        read(**aggregated("sum", sampling={"value": 1}, bogus=1))
+
+
 def test_a_wrong_property_is_told_before_one_that_is_missing() -> None:
     with pytest.raises(RequestRefused, match="sampling.unit"):
         read(**aggregated("percentile", sampling={"value": 1}))

@@ -170,6 +170,12 @@ PATHS = [
     ("GET", "/api/v1/admin/killquery/12", 204),
     ("GET", "/api/v1/datapoints/index?metric=m&start_absolute=1&end_absolute=2", 204),
     ("GET", "/api/v1/datapoints/index?metric=m", 500),
+    ("GET", "/api/v1/datapoints/index?start_absolute=1&end_absolute=2", 500),
+    ("GET", "/api/v1/datapoints/index?metric=m&start_absolute=x&end_absolute=2", 404),
+    ("GET", "/api/v1/datapoints/query?query=", 500),
+    ("GET", "/api/v1/datapoints/query", 400),
+    ("PUT", "/api/v1/rollups/none", 500),
+    ("GET", "/api/v1/rollups/backfill/none", 500),
 ]
 
 
