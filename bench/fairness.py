@@ -34,6 +34,10 @@ from compat_tests.process import ServerProcess
 
 LOUD = Devops(100, 720)
 QUIET = Devops(1, 360, prefix="quiet")
+"""what is asked about; it is there before the clock starts"""
+LOUD_WRITES = Devops(100, 720, prefix="loudwrites", metrics=tuple(f"loud.{number}" for number in range(10)))
+QUIET_WRITES = Devops(1, 2_000, prefix="quietwrites", metrics=tuple(f"quiet.{number}" for number in range(10)))
+"""what is written meanwhile, elsewhere, so that queries read the same amount throughout"""
 CONNECTIONS = {"telnet": 2, "http": 4, "queries": 4}
 WRITE_EVERY_S = 0.025
 QUERY_EVERY_S = 0.1
@@ -79,7 +83,7 @@ def exchange(connection: socket.socket, sent: bytes) -> None:
 
 def flood_lines(address: Address, key: AccessKey, share: tuple[int, int], stop: Event) -> None:
     """Send put lines of some hosts, over and over."""
-    buffers = list(LOUD.telnet(*share))
+    buffers = list(LOUD_WRITES.telnet(*share))
     with connect(address) as connection:
         connection.sendall(f"auth {key.key} {key.secret}\n".encode())
         connection.recv(100)
@@ -107,7 +111,7 @@ def be_loud(what: str, kairosdb: Address, opentsdb: Address, key: AccessKey, rea
         bounds = [LOUD.hosts * n // count for n in range(count + 1)]
         work += [partial(flood_lines, opentsdb, key, share, stop) for share in itertools.pairwise(bounds)]
     if what in ("http", "all"):
-        bodies = [request(KAIROSDB_PATH, body, key) for body in itertools.islice(LOUD.kairosdb_batches(), 400)]
+        bodies = [request(KAIROSDB_PATH, body, key) for body in itertools.islice(LOUD_WRITES.kairosdb_batches(), 400)]
         count = CONNECTIONS["http"]
         work += [partial(flood_requests, kairosdb, bodies[number::count], stop) for number in range(count)]
     if what in ("queries", "all"):
@@ -145,26 +149,31 @@ def loud(what: str, server: ServerProcess, key: AccessKey) -> Iterator[None]:
 
 def quiet_seconds(address: Address, key: AccessKey, seconds: float) -> dict[str, list[float]]:
     """Write and ask at a steady pace; return the seconds that each took."""
-    bodies = QUIET.kairosdb_batches(batch=10, points_a_series=1)
+    bodies = QUIET_WRITES.kairosdb_batches(batch=10, points_a_series=1)
     writes = itertools.cycle([request(KAIROSDB_PATH, body, key) for body in bodies])
     asked = request(KAIROSDB_PATH + "/query", query_of(QUIET, QUIET.metrics[0], 1), key)
     spent: dict[str, list[float]] = {"write": [], "query": []}
-    began = time.perf_counter()
-    next_write = next_query = began
-    with connect(address) as connection:
-        while (now := time.perf_counter()) < began + seconds:
-            kind = "query" if now >= next_query else "write"
-            due = next_query if kind == "query" else next_write
-            if now < due:
-                time.sleep(min(due, next_query) - now)
-                continue
-            exchange(connection, asked if kind == "query" else next(writes))
-            spent[kind].append(time.perf_counter() - now)
-            if kind == "query":
-                next_query = max(next_query + QUERY_EVERY_S, now)
-            else:
-                next_write = max(next_write + WRITE_EVERY_S, now)
+    until = time.perf_counter() + seconds
+    asking = threading.Thread(
+        target=_paced, args=(address, itertools.repeat(asked), QUERY_EVERY_S, until, spent["query"])
+    )
+    asking.start()
+    _paced(address, writes, WRITE_EVERY_S, until, spent["write"])
+    asking.join()
     return spent
+
+
+def _paced(address: Address, requests: Iterator[bytes], every_s: float, until: float, spent: list[float]) -> None:
+    """Send a request at every beat, or as soon as the one before was answered; note what each took."""
+    due = time.perf_counter()
+    with connect(address) as connection:
+        while (now := time.perf_counter()) < until:
+            if now < due:
+                time.sleep(due - now)
+                continue
+            exchange(connection, next(requests))
+            spent.append(time.perf_counter() - now)
+            due = max(due + every_s, now)
 
 
 def p99_ms(seconds: list[float]) -> float:

@@ -1,8 +1,9 @@
 """Turns of the event loop: how much of each one domain may have while another is at work, too.
 
 Reading lines and bodies happens on the event loop, which everybody shares. A domain alone is never held up. In company
-each may begin so much work in one turn of the loop, and what it begins beyond that is paid off over the next turns;
-between two turns the loop looks at every connection, so that nobody waits for more than a turn of each other domain.
+each may begin so much work in one turn, and what it begins beyond that is paid off over the next turns. A turn lasts longer
+than the work of one domain in it: between two the loop looks at every connection, and the threads that commit and compute
+for others have the interpreter, so that nobody waits for more than a turn of each other domain.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 
 from amondawa.model.company import Company
 
+TURN_S = 0.001
 TURN_BYTES = 64 * 1024
 """what a domain may begin in one turn: the put lines of one slice, some 0.4 ms"""
 REQUEST_BYTES = 32 * 1024
@@ -91,10 +93,10 @@ class Turns:
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._next_turn)
+            asyncio.get_running_loop().call_later(TURN_S, self._next_turn)
 
     def _next_turn(self) -> None:
-        """Begin a turn of the loop."""
+        """Begin a turn."""
         self._scheduled = False
         for domain, account in list(self._accounts.items()):
             account.credit = min(TURN_BYTES, account.credit + TURN_BYTES)
