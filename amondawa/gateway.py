@@ -232,7 +232,7 @@ class Gateway:
         self._upkeep = Upkeep(maintainer, self._age, now_ms, billed=store.bills_writes)
         reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache, retention, now_ms)
         self._reader = reader
-        self._name_reader = NameReader(self._registry, self._names, self._writer.head, reader, now_ms)
+        self._name_reader = NameReader(self._registry, self._names, self._writer.head, reader, now_ms, retention)
         self._executor = Executor(
             reader,
             self._registry,

@@ -73,6 +73,17 @@ async def test_points_past_the_retention_of_their_domain_are_hidden_and_swept_an
     assert await domains.seen("bank") == [0, 10]
 
 
+async def test_what_is_past_it_and_not_in_chunks_yet_has_no_name_either(domains: Domains) -> None:
+    for domain in ("shop", "bank"):
+        await domains.write_to(domain, "m", 0)
+    domains.kept = {"shop": 60}
+    domains.clock.now_ms = START_MS + 60_000
+    assert await domains.gateway.metric_names("shop") == ["m"]
+    domains.clock.now_ms += 1
+    assert await domains.gateway.metric_names("shop") == []
+    assert (await domains.gateway.tag_names("shop"), await domains.gateway.tag_names("bank")) == ([], ["host"])
+
+
 async def test_a_point_past_the_retention_of_its_domain_is_refused(domains: Domains) -> None:
     domains.kept = {"shop": 3_600}
     with pytest.raises(TooOld) as caught:
