@@ -26,7 +26,7 @@ IMPATIENT = RetryPolicy(base_s=0.0001, cap_s=0.001, deadline_s=0.1, budget=1e9, 
 
 
 def store_on(fake: StrictFake, gateway_id: str = "one") -> DynamoStore:
-    return DynamoStore(fake.client, "amdw", gateway_id, Options(4, 4, IMPATIENT, append_s=0.02, lease_s=1.0))
+    return DynamoStore(fake.client, "amdw", gateway_id, Options(4, 4, IMPATIENT, append_s=0.02, lease_s=4.0))
 
 
 def spooling_settings(data: Path, **changes: Any) -> Settings:
@@ -71,6 +71,20 @@ async def drained(gateway: Gateway) -> None:
             await asyncio.sleep(0.01)
 
 
+async def end_looking(gateway: Gateway) -> None:
+    """End what looks at the store by itself, and would go on looking after a crash that ends no process."""
+    assert gateway._foresight is not None
+    await gateway._foresight.stop()
+    if gateway._writer._others is not None:
+        await asyncio.to_thread(gateway._writer._others.stop)
+
+
+async def crash(gateway: Gateway) -> None:
+    """Leave a gateway as a crash would."""
+    await end_looking(gateway)
+    await abandon(gateway)
+
+
 def journal_keys(fake: StrictFake) -> list[tuple[int, int]]:
     """Return (sequence, attempt) of all entries in the journal's table."""
     rows = fake.tables["amdw_journal"].rows
@@ -102,7 +116,7 @@ async def test_writes_are_spooled_answered_and_brought_home(
     assert list(spool_directory(spooling_settings(tmp_path)).glob("*.spool")) == []
     assert await write(gateway, 10, 2, 3, 4) is Ack.STORED
     assert await values_of(gateway) == [10, 2, 3, 4]
-    await abandon(gateway)
+    await crash(gateway)
     gateway._store.close()
     again = await started(fake, tmp_path / "elsewhere")
     assert await values_of(again) == [10, 2, 3, 4]
@@ -231,9 +245,8 @@ class OutagePair(Pair):
         self.real = await Gateway.start(spooling_settings(self.data), self.store, lambda: NOW_MS)
 
     async def reopen(self, *, crash: bool) -> None:
-        assert self.real._foresight is not None
         if crash:
-            await self.real._foresight.stop()
+            await end_looking(self.real)
         await super().reopen(crash=crash)
 
     async def step(self, step: tuple[Any, ...]) -> None:
