@@ -28,7 +28,7 @@ from amondawa.auth.replay import AppliedSignatures
 from amondawa.auth.signing import ALGORITHM, Claim, Request, is_right, read_claim
 from amondawa.errors import AmondawaError, BadRequest, Forbidden, Unauthorized
 from amondawa.protocols.http import DOMAIN_HEADER, read_body
-from amondawa.protocols.turns import REQUEST_BYTES, Turns
+from amondawa.protocols.turns import Turns, request_bytes
 from amondawa.settings import Settings
 
 Refuse = Callable[[web.Request, AmondawaError], web.StreamResponse]
@@ -142,7 +142,7 @@ class HttpAccess:
         """Handle a request in its caller's name; what a signed one changed is known for good before it is answered."""
         try:
             if caller.key:
-                await self._turns.take(caller.domain, REQUEST_BYTES + (request.content_length or 0))
+                await self._turns.take(caller.domain, request_bytes(request.content_length or 0))
             caller.sent = {}
             with acting_for(caller):
                 response = await handler(request)

@@ -23,12 +23,19 @@ TURN_BYTES = 64 * 1024
 """what a domain may begin in one turn: the put lines of one slice, some 0.4 ms"""
 REQUEST_BYTES = 32 * 1024
 """what an HTTP request takes beside its body, in bytes of put lines that take as long"""
+BODY_WEIGHT = 4
+"""a byte of a JSON body takes as long as so many of put lines"""
 MOST_BYTES = 16 * TURN_BYTES
 """what a single piece of work is counted at: larger bodies are read in a worker thread"""
 SHORT_S = 0.0005
 """how long a thread keeps the interpreter in company while others want it"""
 LOOK_S = 0.25
 """how often it is looked whether there is company"""
+
+
+def request_bytes(body_bytes: int) -> int:
+    """Return what an HTTP request is counted at, by the size of its body."""
+    return REQUEST_BYTES + BODY_WEIGHT * body_bytes
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from amondawa.model.company import SHARED_S
-from amondawa.protocols.turns import MOST_BYTES, SHORT_S, TURN_BYTES, Turns
+from amondawa.protocols.turns import MOST_BYTES, SHORT_S, TURN_BYTES, Turns, request_bytes
 
 
 async def test_a_domain_alone_is_never_held_up():
@@ -59,6 +59,10 @@ async def test_a_client_that_goes_away_while_it_waits_costs_nobody_a_turn():
     gone.cancel()
     await asyncio.wait((gone,))
     await asyncio.wait_for(turns.take("loud", 1), 10)
+
+
+def test_a_body_is_counted_as_the_lines_that_take_as_long():
+    assert request_bytes(0) < TURN_BYTES < request_bytes(TURN_BYTES // 4)
 
 
 async def test_accounts_are_closed_once_they_are_even():
