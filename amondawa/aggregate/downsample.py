@@ -168,7 +168,7 @@ class Average(_OrderBlind):
 
     def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
         """Return one mean a bucket."""
-        return Points.doubles(stamps_ms, values / lengths)
+        return Points.doubles(stamps_ms, (values + 0.0) / lengths)
 
     def reduce_runs(self, points: Points, runs: Runs, buckets: Buckets) -> Points:
         """Return one mean a run."""
@@ -184,9 +184,13 @@ class Average(_OrderBlind):
 @AGGREGATORS.register("sum")
 @dataclass(frozen=True, slots=True)
 class Sum(_Doubles):
-    """The sum of each bucket, a double."""
+    """The sum of each bucket, a double; that of -0.0 alone is 0.0, as when one adds to nothing."""
 
     reduction: ClassVar[Reduction | None] = SUM
+
+    def finish(self, stamps_ms: Int64s, values: Float64s, lengths: Int64s) -> Points:
+        """Return one sum a bucket."""
+        return Points.doubles(stamps_ms, values + 0.0)
 
 
 @AGGREGATORS.register("min")

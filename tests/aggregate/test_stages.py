@@ -72,6 +72,12 @@ def test_stages_for_numbers_refuse_nulls(name: str) -> None:
         run(made(name, **NUMERIC[name]), [(1, 1), (2, None)])
 
 
+@pytest.mark.parametrize("name", ["sum", "avg"])
+def test_what_is_added_up_begins_at_zero(name: str) -> None:
+    ((_, value),) = run(made(name), [(1, -0.0)])
+    assert math.copysign(1, value) == 1
+
+
 def test_an_average_leaves_out_nulls() -> None:
     given: Pairs = [(1, 2), (2, None), (3, 5.0)]
     assert run(made("avg", sampling=Span(10, Unit.MILLISECONDS)), given) == [(1, 3.5)]
