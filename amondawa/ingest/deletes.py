@@ -26,6 +26,7 @@ class Deleter:
         journal: the own journal.
         forget: forgets what is known of a metric's stored rows, where other gateways may have written some; else None. They
             then also hear when the chunks have changed.
+        remember: is told of every delete.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class Deleter:
         maintenance: asyncio.Lock,
         journal: Callable[[], Journal],
         forget: Callable[[MetricSeries], None] | None,
+        remember: Callable[[entry.DeleteEntry], None],
     ) -> None:
+        self._remember = remember
         self._registry = registry
         self._directory = directory
         self._head = head
@@ -62,6 +65,7 @@ class Deleter:
                 before.append(self._delete_in_head(chosen, durable))
 
             await self._journal().delete(record, apply)
+            self._remember(stamped)
             count, touched = before[0]
             if self._forget is not None:
                 for metric, _ in chosen:

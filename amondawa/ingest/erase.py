@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from amondawa.ingest.erase_rolled import CutRollup, RolledCut, between, cut_roll
 from amondawa.ingest.head import member_of
 from amondawa.ingest.late import late_items
 from amondawa.ingest.turns import Turns
-from amondawa.model.points import Int32s, Points
+from amondawa.model.points import Int32s, Int64s, Points
 from amondawa.store import keys, rows
 from amondawa.store.base import BlockStore, Item, Key
 from amondawa.store.blocks import Block
@@ -25,6 +25,8 @@ from amondawa.store.rollup_items import is_rolled_up, mergeable
 BATCH_ROWS = 512
 Cut = Callable[[Points], tuple[Points, int]]
 """From the points of a row to those that are kept and the number of those that go."""
+ChooseChunk = Callable[[int], bool]
+"""Whether chunks of a number are touched."""
 
 
 class Eraser:
@@ -73,12 +75,35 @@ class Eraser:
             return _cut(points, start_ms, end_ms)
 
         cut_rollup = between(start_ms, end_ms)
+        until = _until(stamp // 1000) if stamp else None
         with self._turns.turn():
             for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
-                removed = self.cut(metric, block, base_s, member_of(refs, present), cut, stamp // 1000, cut_rollup)
+                removed = self.cut(metric, block, base_s, member_of(refs, present), cut, until, cut_rollup)
                 count += sum(removed.values())
                 touched.update(ref for ref, points in removed.items() if points)
         return count, touched
+
+    def erase_flushed(
+        self,
+        metric: MetricSeries,
+        refs: Int32s,
+        start_ms: int,
+        end_ms: int,
+        numbers: Collection[int],
+        later: Mapping[int, Int64s],
+    ) -> None:
+        """Remove points of the inclusive range from chunks of some `numbers`, which may also hold points that are to stay.
+
+        Those are `later`: their times (ms, int64[n], ascending) by ref.
+        """
+        for block, base_s, present in self._directory.rows(metric, start_ms // 1000, end_ms // 1000):
+            for ref in member_of(refs, present).tolist():
+                kept_ms = later.get(ref)
+
+                def cut(points: Points, kept_ms: Int64s | None = kept_ms) -> tuple[Points, int]:
+                    return _cut(points, start_ms, end_ms, kept_ms)
+
+                self.cut(metric, block, base_s, np.array([ref], np.int32), cut, lambda number: number in numbers)
 
     def cut(
         self,
@@ -87,19 +112,19 @@ class Eraser:
         base_s: int,
         refs: Int32s,
         cut: Cut,
-        newest: int = 0,
+        chosen: ChooseChunk | None = None,
         cut_rollup: CutRollup = untouched,
     ) -> dict[int, int]:
         """Cut the rows of some series (refs ascending) at one base time; return how many points each lost.
 
-        Chunks with a higher number than `newest` (0 = none) are left as they are.
+        Only chunks are touched whose number is `chosen` (None = all).
 
         A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
         """
         removed: dict[int, int] = {}
         with paid_by({metric.domain: 1.0}), self._turns.turn():
             for at in range(0, len(refs), BATCH_ROWS):
-                removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, newest, cut_rollup)
+                removed |= self._cut_rows(metric, block, base_s, refs[at : at + BATCH_ROWS], cut, chosen, cut_rollup)
         return removed
 
     def _cut_rows(
@@ -109,7 +134,7 @@ class Eraser:
         base_s: int,
         refs: Int32s,
         cut: Cut,
-        newest: int,
+        chosen: ChooseChunk | None,
         cut_rollup: CutRollup,
     ) -> dict[int, int]:
         """Rewrite some rows of one base time; return how many points each lost."""
@@ -124,13 +149,13 @@ class Eraser:
         for row_key, ref in owners.items():
             present = stored.get(row_key, [])
             if any(map(is_rolled_up, present)):
-                done = self._cut_rolled(block, base_s, ref, present, cut, cut_rollup, newest)
+                done = self._cut_rolled(block, base_s, ref, present, cut, cut_rollup, chosen)
                 removed[ref] = done.lost
                 emptied += [ref] if done.is_empty else []
                 puts += done.puts
                 deletes += done.deletes
                 continue
-            items = [item for item in present if not newest or rows.generation_of(item) <= newest]
+            items = [item for item in present if chosen is None or chosen(rows.generation_of(item))]
             kept, lost = cut(rows.read_row(items) if items else Points.empty())
             removed[ref] = lost
             if not len(kept) and len(items) == len(present):
@@ -145,10 +170,17 @@ class Eraser:
         return removed
 
     def _cut_rolled(
-        self, block: Block, base_s: int, ref: int, items: Sequence[Item], cut: Cut, cut_rollup: CutRollup, newest: int
+        self,
+        block: Block,
+        base_s: int,
+        ref: int,
+        items: Sequence[Item],
+        cut: Cut,
+        cut_rollup: CutRollup,
+        chosen: ChooseChunk | None,
     ) -> RolledCut:
         """Work out the cut of a row with rolled-up data, and remove at once what would be wrong or not count after it."""
-        known = [item for item in items if is_rolled_up(item) or not newest or rows.generation_of(item) <= newest]
+        known = [item for item in items if is_rolled_up(item) or chosen is None or chosen(rows.generation_of(item))]
         series_key = self._registry.key_of(ref)
         done = cut_rolled(known, cut, cut_rollup, base_s=base_s, series_key=series_key)
         if done.before:
@@ -195,8 +227,14 @@ class Eraser:
         return set(known) - self._registry.pairs_of(metric, left), False
 
 
-def _cut(points: Points, start_ms: int, end_ms: int) -> tuple[Points, int]:
-    """Return the points outside the inclusive range and the number of those inside."""
+def _until(newest: int) -> ChooseChunk:
+    return lambda number: number <= newest
+
+
+def _cut(points: Points, start_ms: int, end_ms: int, kept_ms: Int64s | None = None) -> tuple[Points, int]:
+    """Return the points outside the inclusive range, or at times that are kept, and the number of the others."""
     inside = (points.times_ms >= start_ms) & (points.times_ms <= end_ms)
+    if kept_ms is not None:
+        inside &= ~np.isin(points.times_ms, kept_ms)
     lost = int(np.count_nonzero(inside))
     return (points.take(~inside), lost) if lost else (points, 0)

@@ -29,6 +29,7 @@ from amondawa.store.rollup_items import mergeable
 
 SLICE_POINTS = 524_288
 COMMIT_ROWS = 2_048
+RECENT_FLUSHES = 100
 RECENT_S = 15.0
 """Within this time another gateway's delete is heard of, even where it is busy."""
 MERGE_POINTS = 4_096
@@ -99,6 +100,7 @@ class Flusher:
         self._changed = changed
         self._doubted: dict[bytes, dict[tuple[Block, int], set[int]]] = {}
         self._recent: list[_Flushed] = []
+        self._numbers: list[int] = []
         self.points_flushed = 0
         self.chunks_written = 0
         self.finished_us = 0
@@ -115,6 +117,7 @@ class Flusher:
         """
         runs = generation.runs()
         self._pacing.expect(generation.points, max((len(run.refs) for run in runs), default=0))
+        self._numbers = [*self._numbers[-RECENT_FLUSHES:], number]
         others = head.others(generation)
         for lowest, highest in ref_slices(runs, SLICE_POINTS):
             batch = columns_between([generation], lowest, highest, head.cache)
@@ -128,7 +131,15 @@ class Flusher:
                     raise Cancelled("no time left to flush")
                 self._write(group, number)
 
+        self.note_finished()
+
+    def note_finished(self) -> None:
+        """Note that chunks were written just now, or that it is not known when they were: after a start."""
         self.finished_us = time.time_ns() // 1000
+
+    def recent_numbers(self, stamp: int) -> set[int]:
+        """Return the numbers that this process gave to chunks after a stamp (us)."""
+        return {number for number in self._numbers if number > stamp // 1000}
 
     def doubt(self, metric_key: bytes) -> None:
         """Take no index entry of a metric for granted until `settle`: another gateway may be removing it."""

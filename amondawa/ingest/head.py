@@ -240,7 +240,11 @@ def member_of(refs: Int32s, sorted_refs: Int32s) -> Int32s:
 
 
 class Head:
-    """The generations: frozen ones on their way into chunks, the one that takes what arrives, and those of other gateways."""
+    """The generations: frozen ones on their way into chunks, the one that takes what arrives, and those of other gateways.
+
+    Attributes:
+        in_company: whether other gateways may write to the same series.
+    """
 
     def __init__(self, first: Generation) -> None:
         self.cache = PageCache()
@@ -250,6 +254,7 @@ class Head:
         self._kept: list[Generation] = []
         self._arrivals = threading.Lock()
         self._late_deletes: list[Tombstone] = []
+        self.in_company = False
         self.active = first
 
     @property
@@ -290,7 +295,7 @@ class Head:
         are kept until `forget_kept`.
         """
         with self._lock:
-            if generation.last_stamp:
+            if self.in_company and generation.last_stamp:
                 self._kept = [*self._kept, generation]
             self._frozen = [one for one in self._frozen if one is not generation]
             self._copies = [one for one in self._copies if one is not generation]
@@ -359,6 +364,25 @@ class Head:
         """Take a snapshot of what is not in chunks yet: points of rolled-up rows must not be met twice."""
         own = self._own()
         return HeadView([*self._copies, *own], self.cache)
+
+    def later_times(self, refs: Int32s, start_ms: int, end_ms: int, stamp: int) -> dict[int, Int64s]:
+        """Return by ref the times (ms, ascending) of points in the inclusive range that were committed after a stamp (us)."""
+        found: dict[int, Int64s] = {}
+        view = self.view()
+        for ref, parts in view.parts_of(view.among(refs)).items():
+            times = [
+                part.times_ms[(part.times_ms >= start_ms) & (part.times_ms <= end_ms) & (part.stamps > stamp)]
+                for part in parts
+                if part.stamps is not None
+            ]
+            if times:
+                found[ref] = np.unique(np.concatenate(times))
+        return found
+
+    @property
+    def oldest_ms(self) -> int:
+        """When the oldest segment was begun of which points are not in chunks (ms since 1970 UTC)."""
+        return min(min(one.segments, default=one.opened_ms) for one in (*self._copies, *self._own()))
 
     def own_view(self) -> HeadView:
         """Take a snapshot of this gateway's own generations alone."""

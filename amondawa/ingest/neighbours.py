@@ -125,6 +125,7 @@ class Neighbours:
         self._journal = journal
         self._hurry = hurry
         self._loop = asyncio.get_running_loop()
+        self._deletes: list[entry.DeleteEntry] = []
         self._late: list[tuple[float, Tombstone]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.adopted = 0
@@ -150,11 +151,18 @@ class Neighbours:
     def hidden(self, record: entry.DeleteEntry) -> list[tuple[MetricSeries, Int32s]]:
         """See News: also points that arrive late. Returns the metrics and their series (refs ascending)."""
         chosen = list(targets(record, self._caches.registry, self._caches.directory))
+        self.remember(record)
         new = [tombstone_of(record, refs) for _, refs in chosen]
         now = time.monotonic()
         self._late = [(since, one) for since, one in self._late if now - since < LATE_S] + [(now, one) for one in new]
         self._head.delete_late(new, [one for _, one in self._late])
         return chosen
+
+    def remember(self, record: entry.DeleteEntry) -> None:
+        """Keep a delete in mind for as long as a gateway may have flushed half of what it hid."""
+        oldest_us = self._head.oldest_ms * 1000
+        self._deletes = [one for one in self._deletes if one.stamp >= oldest_us and one.stamp != record.stamp]
+        self._deletes.append(record)
 
     def changed(self, metric_keys: Sequence[bytes]) -> None:
         """See News: what the flusher took for granted meanwhile is written again, and what was cached is forgotten."""
@@ -193,10 +201,17 @@ class Neighbours:
                 await self._loop.run_in_executor(self._worker, self._erase_flushed, record, chosen)
 
     def _erase_flushed(self, record: entry.DeleteEntry, chosen: list[tuple[MetricSeries, Int32s]]) -> None:
-        """Carry a delete out in what was flushed before it was heard of (worker thread)."""
+        """Carry a delete out in what was flushed before it was heard of (worker thread).
+
+        Chunks that are younger than the delete may hold older points too: its entry was on its way when they were frozen.
+        """
+        numbers = self._flusher.recent_numbers(record.stamp)
         for metric, refs in chosen:
             self._flusher.settle(metric, ended=False)
             self._eraser.erase(metric, refs, record.start_ms, record.end_ms, record.stamp)
+            if numbers:
+                later = self._head.later_times(refs, record.start_ms, record.end_ms, record.stamp)
+                self._eraser.erase_flushed(metric, refs, record.start_ms, record.end_ms, numbers, later)
 
     async def _settle(self, metrics: Sequence[MetricSeries]) -> None:
         self._hurry()
@@ -225,7 +240,7 @@ class Neighbours:
             points = sum(copy.points for copy in copies)
             for copy in copies:
                 self._flusher.flush(copy, self._head, self._next_number(copy.number))
-            changed = self._erase_again(tail)
+            changed = self._erase_again(tail, 1000 * min((copy.number for copy in copies), default=0))
             segment, sequence = tail.position
             numbers = [copy.number for copy in copies]
             mark = entry.MarkEntry(released=numbers, changed=changed, stamp=self._clock.next())
@@ -238,12 +253,20 @@ class Neighbours:
         finally:
             self._journals.free(tail.name)
 
-    def _erase_again(self, tail: Tail) -> list[bytes]:
-        """Carry out the deletes that a gateway may have left half done; return the keys of the metrics."""
+    def _erase_again(self, tail: Tail, since_us: int) -> list[bytes]:
+        """Carry deletes out that a gateway may have left half done, or whose points it may have been flushing when it went.
+
+        Returns:
+            the keys of the metrics.
+        """
         caches = self._caches
         changed: set[bytes] = set()
-        for record in [one for records in tail.deletes.values() for one in records]:
+        own = [one for records in tail.deletes.values() for one in records]
+        for record in {
+            one.stamp: one for one in (*self._deletes, *own) if one in own or one.stamp >= since_us
+        }.values():
             for metric, refs in targets(record, caches.registry, caches.directory):
+                caches.forget(metric)
                 self._eraser.erase(metric, refs, record.start_ms, record.end_ms, record.stamp)
                 changed.add(metric.metric_key)
         return sorted(changed)

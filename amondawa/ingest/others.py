@@ -28,8 +28,8 @@ SHARDS_S = 3.0
 """Between two looks at which gateways there are."""
 NOTICED_S = SHARDS_S + LOOK_S
 """A new gateway is known to all others after this long."""
-CLOCKS_US = 2_000_000
-"""The clocks of gateways may differ by this much."""
+LATE_US = 10_000_000
+"""An entry may be heard of this much after it was stamped: its append took long, or the clocks of gateways differ."""
 RETRY_S = 2.0
 LOOKERS = 4
 
@@ -91,6 +91,7 @@ class Others:
         Raises:
             AmondawaError: the store failed.
         """
+        self._head.in_company = True
         shards = self._journals.shards()
         listed = {shard.name: self._journals.segments(shard.name) for shard in shards}
         # a dropped segment may have overwritten, or deleted, what an older one holds that is not dropped yet
@@ -105,6 +106,9 @@ class Others:
             tail.attend(shard)
             tail.look(sure=True)
         self._drop_idle(shards)
+        self._head.in_company = bool(self._tails)
+        if not self._tails:
+            self._head.forget_kept()
         self._looked_at = self._shards_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
         self._thread.start()
@@ -147,7 +151,8 @@ class Others:
         """Look at all tails; say whether there was anything new."""
         started, started_us = time.monotonic(), time.time_ns() // 1000
         found = any(list(self._pool.map(lambda tail: tail.look(), list(self._tails.values()))))
-        self._head.forget_kept(started_us - CLOCKS_US if self._tails else LATEST)
+        self._head.in_company = bool(self._tails)
+        self._head.forget_kept(started_us - LATE_US if self._tails else LATEST)
         with self._looked:
             self._looked_at = started
             self._looked.notify_all()

@@ -12,9 +12,9 @@ from amondawa.errors import Unavailable
 from amondawa.store.base import BlockStore
 from amondawa.store.lease import TimedLease
 
-LENGTH_MS = 30_000
-RENEW_S = 10.0
-PATIENCE_S = 90.0
+LENGTH_MS = 12_000
+RENEW_S = 3.0
+PATIENCE_S = 60.0
 """Longer than a lease, so that the turn of a gateway that is gone is waited out."""
 _PAUSE_S = 0.1
 

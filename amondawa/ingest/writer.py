@@ -116,6 +116,7 @@ class Writer:
             self._maintenance,
             self._own_journal,
             self._caches.forget if store.shared is not None else None,
+            self._remember,
         )
         self.receipts = ReceiptBook()
         self._filled = Shares(0)
@@ -152,6 +153,7 @@ class Writer:
         self.head.active = generation
         if self._clock is not None:
             self._clock.observe(recovery.last_stamp)
+            self._flusher.note_finished()
         self._relaxed = generation.memory_bytes > self._usual_limit
         if recovery.entries:
             log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
@@ -184,6 +186,10 @@ class Writer:
         await self.journal.mark(entry.MarkEntry(changed=sorted(recovery.changed)))
         if company:
             await asyncio.sleep(NOTICED_S)
+
+    def _remember(self, record: entry.DeleteEntry) -> None:
+        if self._neighbours is not None:
+            self._neighbours.remember(record)
 
     def _own_journal(self) -> Journal:
         if self.journal is None:
@@ -396,7 +402,10 @@ class Writer:
         loop = asyncio.get_running_loop()
         number = await loop.run_in_executor(self._worker, self._next_number, self.head.active.number)
         successor = Generation(number, [number], self._now_ms())
+        frozen = self.head.active
         await self.journal.rotate(number, lambda: self._swap(successor))
+        if self._others is not None:  # above all that was committed until the rotation
+            frozen.chunk_number = await loop.run_in_executor(self._worker, self._next_number, number)
         living = self.receipts.living()
         if living:  # the segments that hold them are about to go
             await self.journal.note(living)
