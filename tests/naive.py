@@ -79,6 +79,7 @@ class NaiveGateway:
         self._refs: dict[Series, int] = {}
         self._series: list[Series] = []
         self._data: dict[int, dict[tuple[int, Kind], tuple[int, Value]]] = {}
+        self._deleted_expired: set[int] = set()
         self._arrival = 0
         self._documents: dict[tuple[str, str, str], bytes] = {}
         self._running: dict[int, dict[str, object]] = {}
@@ -204,8 +205,12 @@ class NaiveGateway:
         ]
 
     def expired_names(self, domain: str) -> tuple[set[str], set[str], set[str]]:
-        """Return metric names, tag names and hosts of all series that points were kept of, expired or not."""
-        kept = [s for ref, s in enumerate(self._series) if s.domain == domain and self._data.get(ref)]
+        """Return metric names, tag names and hosts of all series that points were kept of, expired or not.
+
+        A delete that meets nothing but what has expired may leave that to the sweep.
+        """
+        refs = [ref for ref in range(len(self._series)) if self._data.get(ref) or ref in self._deleted_expired]
+        kept = [self._series[ref] for ref in refs if self._series[ref].domain == domain]
         pairs = [pair for s in kept for pair in s.tags]
         return {s.metric for s in kept}, {k for k, _ in pairs}, {v for k, v in pairs if k == "host"}
 
@@ -225,6 +230,8 @@ class NaiveGateway:
             if series_matches(selection, series):
                 stored = self._data.get(ref, {})
                 doomed = [key for key in stored if start_ms <= key[0] <= end_ms]
+                if any(0 < stored[key][1][2] <= self.now_ms for key in doomed):
+                    self._deleted_expired.add(ref)
                 for key in doomed:
                     del stored[key]
                 points += len(doomed)
