@@ -11,6 +11,7 @@ from amondawa.aggregate.fill import DownsampleSeries, Downsampling, Fill
 from amondawa.aggregate.grid import Grid
 from amondawa.aggregate.group import GroupSeries
 from amondawa.ingest import rollup_row
+from amondawa.model.points import Kind
 from amondawa.model.query import Identity, Stage
 from amondawa.model.result import Result
 from amondawa.model.rollup import RollupUse
