@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from amondawa.protocols.opentsdb.calls import NO_CONTENT, NOT_MODIFIED, Answer, Call
-from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
+from amondawa.protocols.opentsdb.errors import TsdbError, internal_null, method_not_allowed
 from amondawa.protocols.opentsdb.notes import Note, Notes, notes_of
 from amondawa.protocols.opentsdb.schemas import AnnotationBody, AnnotationBulkDelete, load, load_many
 from amondawa.protocols.opentsdb.times import parse_time
+from amondawa.protocols.opentsdb.uid_text import hex_problem
 
 NO_START = "The start timestamp has not been set"
 NOT_FOUND = "Unable to locate annotation in storage"
+NOT_DELETED = "Unable to delete Annotation information"
+INTERNAL = 500
 _RESET = Note()
 
 
@@ -27,13 +30,16 @@ async def annotation(call: Call) -> Answer:
     given = await _given(call)
     tsuid, start_time = given.get("tsuid", ""), given.get("start_time", 0)
     if method == "GET":
+        _check_tsuid(tsuid, INTERNAL)
         found = await notes.get(tsuid, start_time)
         if found is None:
             raise TsdbError(NOT_FOUND, 404)
         return Answer.json(found.wire())
     if method == "DELETE":
         if start_time < 1:
-            raise TsdbError("Unable to delete Annotation information", 400, NO_START)
+            raise TsdbError(NOT_DELETED, 400, NO_START)
+        if tsuid and hex_problem(tsuid):
+            raise TsdbError(NOT_DELETED, 400, hex_problem(tsuid))
         await notes.delete(tsuid, start_time)
         return NO_CONTENT
     stored = await _store(notes, given, replace=method == "PUT")
@@ -44,31 +50,43 @@ async def _given(call: Call) -> dict[str, Any]:
     """Return the fields that a request gives: from its body when it has one, else from the query string."""
     body = await call.read()
     if body:
-        return _given_fields(load(AnnotationBody, await _json(call)))
+        return _given_fields(await _fields(call))
     start_ms = _time_ms(call, call.params.get("start_time"))
     if start_ms < 1:
         raise TsdbError("Missing start time")
     end_ms = _time_ms(call, call.params.get("end_time"))
     given: dict[str, Any] = {"start_time": start_ms // 1000, "end_time": max(end_ms, 0) // 1000}
-    given.update({name: call.params.get(name) for name in ("tsuid", "description", "notes")})
+    texts = {name: call.params.get(name) for name in ("tsuid", "description", "notes")}
+    given.update({name: text for name, text in texts.items() if text is not None})
     return _given_fields(given)
 
 
-async def _json(call: Call) -> Any:
-    """Return the body; no JSON at all is an internal error of the original.
+async def _fields(call: Call) -> dict[str, Any]:
+    """Return the body's fields; a body that does not fit is an internal error of the original.
 
     Raises:
         TsdbError: 500.
     """
     try:
-        return await call.json()
+        return load(AnnotationBody, await call.json())
     except TsdbError as error:
-        raise TsdbError(error.message, 500) from error
+        raise TsdbError(error.message, INTERNAL) from error
 
 
 def _given_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the fields that are null."""
-    return {name: value for name, value in fields.items() if value is not None}
+    """Leave out the fields that are null and mean nothing by it: a text may become null."""
+    return {name: value for name, value in fields.items() if value is not None or name in ("description", "notes")}
+
+
+def _check_tsuid(tsuid: str, status: int) -> None:
+    """Refuse what is no TSUID; an empty one is that of the global annotations.
+
+    Raises:
+        TsdbError: of that status.
+    """
+    problem = hex_problem(tsuid) if tsuid else ""
+    if problem:
+        raise TsdbError(problem, status, problem if status < INTERNAL else "")
 
 
 def _time_ms(call: Call, text: str | None) -> int:
@@ -99,9 +117,12 @@ async def _store(notes: Notes, given: dict[str, Any], replace: bool) -> Note | N
     if not changes:
         return None
     tsuid = given.get("tsuid", "")
-    base = None if replace else await notes.get(tsuid, start_time)
-    fields = {name: getattr(base or _RESET, name) for name in ("description", "notes", "custom", "end_time")}
-    note = Note(tsuid=tsuid, start_time=start_time, **{**fields, **changes})
+    _check_tsuid(tsuid, 400)
+    stored = await notes.get(tsuid, start_time)
+    base = _RESET if replace or stored is None else stored
+    fields = {name: getattr(base, name) for name in ("description", "notes", "custom", "end_time")}
+    earliest = start_time if stored is None else min(start_time, stored.start_time)
+    note = Note(tsuid=tsuid, start_time=earliest, **{**fields, **changes})
     await notes.put(note)
     return note
 
@@ -113,7 +134,10 @@ async def _bulk(call: Call, method: str) -> Answer:
         raise method_not_allowed(call.method)
     notes = notes_of(call.scope, call.domain)
     stored = []
-    for fields in load_many(AnnotationBody, await call.json()):
+    listed = await call.json()
+    if listed is None or (isinstance(listed, list) and None in listed):
+        raise internal_null()
+    for fields in load_many(AnnotationBody, listed):
         given = _given_fields(fields)
         try:
             note = await _store(notes, given, replace=method == "PUT")
@@ -133,11 +157,10 @@ async def _bulk_delete(call: Call) -> Answer:
         raise TsdbError("Missing the start time value")
     if not asked["is_global"] and not asked["tsuids"]:
         raise TsdbError("Missing the TSUIDs or global annotations flag")
-    now_ms = call.scope.gateway.now_ms
-    start_ms = parse_time(asked["start_time"], None, now_ms)
-    end_ms = parse_time(asked["end_time"], None, now_ms) if asked["end_time"] else now_ms
-    if end_ms < start_ms:
-        raise TsdbError("The end timestamp cannot be less than the start timestamp")
+    start_ms, end_ms = _bulk_range(asked, call.scope.gateway.now_ms)
+    for tsuid in asked["tsuids"] or ():
+        if hex_problem(tsuid):
+            raise TsdbError(hex_problem(tsuid), 400, hex_problem(tsuid))
     notes = notes_of(call.scope, call.domain)
     deleted = 0
     for tsuid in ([""] if asked["is_global"] else []) + (asked["tsuids"] or []):
@@ -152,6 +175,22 @@ async def _bulk_delete(call: Call) -> Answer:
             "totalDeleted": deleted,
         }
     )
+
+
+def _bulk_range(asked: dict[str, Any], now_ms: int) -> tuple[int, int]:
+    """Return the inclusive range of a removal.
+
+    Raises:
+        TsdbError: 400, a time is not understood, or they are the wrong way round.
+    """
+    try:
+        start_ms = parse_time(asked["start_time"], None, now_ms)
+        end_ms = parse_time(asked["end_time"], None, now_ms) if asked["end_time"] else now_ms
+        if end_ms < start_ms:
+            raise TsdbError("The end timestamp cannot be less than the start timestamp")
+    except TsdbError as error:
+        raise TsdbError(error.message, 400, error.message) from error
+    return start_ms, end_ms
 
 
 async def _bulk_asked(call: Call) -> dict[str, Any]:

@@ -38,7 +38,6 @@ def handlers(scope: Scope) -> dict[str, Handler]:
         "api/version": config.version,
         "version": config.version,
         "api/dropcaches": config.dropcaches,
-        "dropcaches": config.dropcaches,
         "api/stats": stats,
         "stats": stats,
         "q": graph,

@@ -91,11 +91,14 @@ class SumHistograms:
     def _show(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return the frames of one group."""
         sums: dict[int, Counts] = {}
+        unplaced = Counts()
         for frame in frames:
             points = frame.points
             for time_ms, at in zip(self._stamps(points), points.bits.tolist(), strict=True):
                 if time_ms is not None:
                     sums.setdefault(time_ms, Counts()).add(decode_histogram(points.texts[at]))
+                elif self.downsample is not None and self.downsample.grid.whole is not None:
+                    unplaced.add(decode_histogram(points.texts[at]))
         members = tuple(series for frame in frames for series in frame.members)
         template = Frame(frames[0].metric, members, ())
         times = np.array(sorted(sums), np.int64)
@@ -105,7 +108,8 @@ class SumHistograms:
             for percentile, values in self._percentiles(ordered)
         ]
         if self.show_buckets:
-            shown += [_shown(template, Points.longs(times, counts), name) for name, counts in _bucket_counts(ordered)]
+            found = _bucket_counts(ordered, unplaced)
+            shown += [_shown(template, Points.longs(times, counts), name) for name, counts in found]
         return shown
 
     def _stamps(self, points: Points) -> Iterable[int | None]:
@@ -130,12 +134,17 @@ def _shown(template: Frame, points: Points, suffix: str) -> Frame:
     return Frame(template.metric, template.members, (points,), ({"suffix": suffix},))
 
 
-def _bucket_counts(sums: Sequence[Counts]) -> list[tuple[str, Int64s]]:
-    """Return the counts of underflow, each bucket and overflow over time, by the ends of their names."""
-    if not sums:
+def _bucket_counts(sums: Sequence[Counts], unplaced: Counts) -> list[tuple[str, Int64s]]:
+    """Return the counts of underflow, each bucket and overflow over time, by the ends of their names.
+
+    Args:
+        sums: the sum for each time.
+        unplaced: of what counts for no time: its buckets are named all the same.
+    """
+    if not sums and not unplaced.buckets:
         return []
     columns: dict[str, list[int]] = {"_UNDERFLOW": [counts.underflow for counts in sums]}
-    for bucket in sorted({bucket for counts in sums for bucket in counts.buckets}):
+    for bucket in sorted({bucket for counts in (*sums, unplaced) for bucket in counts.buckets}):
         name = f"_{float32_text(bucket[0])}_{float32_text(bucket[1])}"
         columns[name] = [counts.buckets.get(bucket, 0) for counts in sums]
     columns["_OVERFLOW"] = [counts.overflow for counts in sums]

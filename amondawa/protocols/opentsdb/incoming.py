@@ -27,11 +27,7 @@ class NumberText(str):
     __slots__ = ()
 
 
-def _constant(text: str) -> Any:
-    raise ValueError(text)
-
-
-_DECODER = json.JSONDecoder(parse_int=NumberText, parse_float=NumberText, parse_constant=_constant)
+_DECODER = json.JSONDecoder(parse_int=NumberText, parse_float=NumberText, parse_constant=NumberText)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -135,7 +131,7 @@ def parse_points(
         shape: the class of the points.
 
     Raises:
-        TsdbError: 400, no points can be read from it.
+        TsdbError: 400, no points can be read from it; 500 when it is blank.
     """
     value = _parse_collection(body)
     if isinstance(value, dict):
@@ -150,8 +146,10 @@ def _parse_collection(body: bytes) -> dict[str, Any] | list[Any]:
         text = body.decode().strip()
     except UnicodeDecodeError as error:
         raise bad_json() from error
-    if not text:
+    if not body:
         raise TsdbError(MISSING_CONTENT)
+    if not text:
+        raise TsdbError("String index out of range: 0", 500)
     if text[0] not in "{[":
         raise TsdbError(NOT_A_COLLECTION)
     try:

@@ -22,19 +22,28 @@ from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection, Tag
 from amondawa.model.result import Result
 from amondawa.model.series import Series, sorted_tags
 from amondawa.protocols.opentsdb.calls import Answer, Call
-from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError, method_not_allowed
+from amondawa.protocols.opentsdb.errors import (
+    NoSuchId,
+    NoSuchName,
+    TsdbError,
+    bad_json,
+    internal_null,
+    method_not_allowed,
+)
 from amondawa.protocols.opentsdb.javamap import java_ordered
 from amondawa.protocols.opentsdb.metric_tags import parse_exact
 from amondawa.protocols.opentsdb.numbers_text import java_double
 from amondawa.protocols.opentsdb.schemas import LastBody, load
 from amondawa.protocols.opentsdb.uid import ERROR_KINDS, UidKind, Uids, uids_of
 from amondawa.protocols.opentsdb.uid_meta import exactly
+from amondawa.protocols.opentsdb.uid_text import UID_HEX, hex_problem
 
 if TYPE_CHECKING:
     from amondawa.gateway import GatewayDoor
 
 HOUR_MS = 3_600_000
 FIRST_ROOM = 1024
+SHORTEST_TSUID = 3 * UID_HEX
 
 
 class WriteTimes:
@@ -97,7 +106,7 @@ class LastQuery:
 
 async def last(call: Call) -> Answer:
     """Answer the newest points."""
-    if call.method not in ("GET", "POST"):
+    if call.method not in ("GET", "POST", "DELETE"):
         raise method_not_allowed(call.method)
     asked = _from_body(await call.json()) if call.method == "POST" else _from_params(call)
     if not asked.sub_queries:
@@ -117,20 +126,27 @@ async def last(call: Call) -> Answer:
 def _from_params(call: Call) -> LastQuery:
     params = call.params
     subs = []
-    for text in params.all("timeseries"):
-        metric, tags = parse_exact(text)
-        subs.append(SubQuery(metric, tags))
-    tsuids = [one for text in params.all("tsuids") for one in text.split(",") if one]
-    if tsuids:
-        subs.append(SubQuery("", {}, tsuids))
     try:
-        back_scan = int(params.get("back_scan") or 0)
+        back_scan = int(params.get("back_scan", "0") or "none")
     except ValueError as error:
         raise TsdbError("Unable to parse back_scan parameter") from error
+    for text in params.all("timeseries"):
+        try:
+            metric, tags = parse_exact(text)
+        except TsdbError as error:
+            raise TsdbError(error.message, 500) from error
+        subs.append(SubQuery(metric, tags))
+    if "tsuids" in params:
+        texts = [text.rstrip(",") for text in params.all("tsuids")]
+        subs.append(SubQuery("", {}, [one for text in texts for one in text.split(",")]))
     return LastQuery(subs, "resolve" in params, back_scan)
 
 
 def _from_body(body: Any) -> LastQuery:
+    if body is None:
+        raise internal_null()
+    if isinstance(body, dict) and not body.keys() <= {"queries", "resolveNames", "backScan"}:
+        raise bad_json()
     asked = load(LastBody, body)
     subs = [SubQuery(one["metric"] or "", one["tags"] or {}, one["tsuids"] or ()) for one in asked["queries"] or ()]
     return LastQuery(subs, bool(asked["resolve"]), asked["back_scan"] or 0)
@@ -142,23 +158,48 @@ async def _lower(call: Call, uids: Uids, sub: SubQuery, back_scan: int) -> list[
     Raises:
         TsdbError: 400, a name or an id is unknown.
     """
+    if back_scan < 0:
+        raise _refused("Backscan must be zero or a positive number")
     if sub.tsuids:
-        series = [uids.series_of_tsuid(tsuid) for tsuid in sub.tsuids]
+        series = [one for one in (_series(uids, tsuid, back_scan) for tsuid in sub.tsuids) if one is not None]
         if back_scan > 0:
             return [_back(call, exactly(one), back_scan) for one in series]
         return [_since_write(call, one) for one in series]
+    if not sub.metric:
+        raise _refused("Metric cannot be null or empty")
+    if back_scan > 0 and not sub.tags:
+        raise _refused("Tags cannot be null or empty when getting a TSUID")
     tags = await _stored_tags(uids, sub)
     stored = Series(call.domain, uids.stored_name("metric", sub.metric), sorted_tags(tags))
     if back_scan > 0:
-        if not sub.tags:
-            message = f"Need at least one tag (metric={sub.metric}, tags={{}})"
-            raise TsdbError(message, 400, message)
         return [_back(call, exactly(stored), back_scan)]
     filters = tuple(TagFilter(name, frozenset([value])) for name, value in stored.tags)
     selection = Selection(call.domain, stored.metric, filters)
     found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
     ordered = await asyncio.to_thread(sorted, found, key=uids.series_ids)
     return [_since_write(call, one) for one in ordered]
+
+
+def _series(uids: Uids, tsuid: str, back_scan: int) -> Series | None:
+    """Return the series of a TSUID; None when its ids name nothing, which goes unnoticed when looking back.
+
+    Raises:
+        TsdbError: 400, the text is no TSUID, or its ids name nothing.
+    """
+    if hex_problem(tsuid):
+        raise _refused(hex_problem(tsuid))
+    if len(tsuid) < SHORTEST_TSUID:
+        raise _refused("TSUID must not be null and must have a metric and at least one tag pair")
+    try:
+        return uids.series_of_tsuid(tsuid)
+    except NoSuchId:
+        if back_scan > 0:
+            return None
+        raise
+
+
+def _refused(text: str) -> TsdbError:
+    return TsdbError(text, 400, text)
 
 
 async def _stored_tags(uids: Uids, sub: SubQuery) -> dict[str, str]:

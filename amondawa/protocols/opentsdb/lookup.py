@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Selection, TagFilter
@@ -21,6 +22,7 @@ from amondawa.protocols.opentsdb.uid import ERROR_KINDS, UidKind, Uids, uids_of
 TYPES = ("tsmeta", "tsmeta_summary", "tsuids", "uidmeta", "annotation", "lookup")
 DEFAULT_LIMIT = 25
 ANY = "*"
+INTERNAL = 500
 
 Pairs = list[tuple[str | None, str | None]]
 
@@ -48,45 +50,81 @@ def _type_of(path: str) -> str:
     return name.lower()
 
 
-async def _asked(call: Call) -> tuple[str | None, Pairs | None, int]:
-    """Return metric, tags (None = none given) and limit."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is looked up.
+
+    Attributes:
+        metric: wire name; `*` = any, None = not given.
+        pairs: tags; None = none given.
+        limit: most results; less than 1 = all.
+        query, start_index: repeated in the answer, and without any effect on it.
+    """
+
+    metric: str | None
+    pairs: Pairs | None
+    limit: int = DEFAULT_LIMIT
+    query: str | None = None
+    start_index: int = 0
+
+
+async def _asked(call: Call) -> _Asked:
+    """Read a request.
+
+    Raises:
+        TsdbError: 400, the query string is not right; 500, the body is not.
+    """
     if await call.read():
-        body = load(LookupBody, await call.json())
-        tags = None if body["tags"] is None else [(one["key"], one["value"]) for one in body["tags"]]
-        limit = DEFAULT_LIMIT if body["limit"] is None else body["limit"]
-        return body["metric"], tags, limit
+        return await _asked_in_body(call)
+    text = call.params.required("m")
     try:
-        metric, pairs = parse_open(call.params.required("m"))
+        metric, pairs = parse_open(text)
+        if not metric and not pairs:
+            raise TsdbError("", 400, f"Missing metric and tags: {text}")
     except TsdbError as error:
         if error.details:
             raise TsdbError("Unable to parse query", 400, error.details) from error
         raise
-    text = call.params.get("limit")
+    limit = call.params.get("limit")
     try:
-        return metric, pairs, DEFAULT_LIMIT if text is None else int(text)
+        return _Asked(metric or None, pairs, DEFAULT_LIMIT if limit is None else int(limit))
     except ValueError as error:
         raise TsdbError("Unable to convert 'limit' to a valid number") from error
 
 
+async def _asked_in_body(call: Call) -> _Asked:
+    try:
+        body = load(LookupBody, await call.json())
+    except TsdbError as error:
+        raise TsdbError(error.message, INTERNAL) from error
+    tags = None if body["tags"] is None else [(one["key"], one["value"]) for one in body["tags"]]
+    limit = DEFAULT_LIMIT if body["limit"] is None else body["limit"]
+    return _Asked(body["metric"], tags, limit, body["query"], body["start_index"] or 0)
+
+
 async def _lookup(call: Call) -> Answer:
     began = time.monotonic()
-    metric, pairs, limit = await _asked(call)
-    if metric is None and not pairs:
+    asked = await _asked(call)
+    pairs = asked.pairs
+    if asked.metric is None and not pairs:
         raise TsdbError("Missing metric and tags. Please supply at least one value.")
+    if any(name in (None, ANY) and value in (None, ANY) for name, value in pairs or ()):
+        raise TsdbError("Unexpected exception", INTERNAL)
     uids = await uids_of(call.scope, call.domain)
 
     async def read() -> list[dict[str, Any]]:
-        selection, alternatives = await _selection(uids, metric or "", pairs or [])
+        selection, alternatives = await _selection(uids, asked.metric or "", pairs or [])
         found = await call.scope.gateway.find_series(selection, MIN_TIME_MS, MAX_TIME_MS)
-        return await asyncio.to_thread(_results, uids, found, alternatives, limit)
+        return await asyncio.to_thread(_results, uids, found, alternatives, asked.limit)
 
     results = await uids.settled(read)
-    answer: dict[str, Any] = {"type": "LOOKUP", "metric": metric}
+    named = {"query": asked.query, "metric": asked.metric}
+    answer: dict[str, Any] = {"type": "LOOKUP", **{name: text for name, text in named.items() if text is not None}}
     if pairs is not None:
         answer["tags"] = [{"key": name, "value": value} for name, value in pairs]
-    answer["limit"] = limit
+    answer["limit"] = asked.limit
     answer["time"] = float(int((time.monotonic() - began) * 1000))
-    answer.update({"results": results, "startIndex": 0, "totalResults": len(results)})
+    answer.update({"results": results, "startIndex": asked.start_index, "totalResults": len(results)})
     return Answer.json(answer)
 
 

@@ -21,6 +21,11 @@ def split_metric(text: str) -> tuple[str, list[str]]:
     return metric, inside.split(",") if inside else []
 
 
+def _invalid(part: str) -> TsdbError:
+    message = f"When parsing tag '{part}': invalid tag: {part}"
+    return TsdbError(message, 400, message)
+
+
 def parse_exact(text: str) -> tuple[str, dict[str, str]]:
     """Read a metric with tags that all have names and values.
 
@@ -32,9 +37,9 @@ def parse_exact(text: str) -> tuple[str, dict[str, str]]:
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals or not name or not value or "=" in value:
-            raise TsdbError(f"invalid tag: {part}", 400, f"invalid tag: {part}")
+            raise _invalid(part)
         if tags.setdefault(name, value) != value:
-            message = f"duplicate tag: {part}, tags={java_map_text(tags)}"
+            message = f"When parsing tag '{part}': duplicate tag: {part}, tags={java_map_text(tags)}"
             raise TsdbError(message, 400, message)
     return metric, tags
 
@@ -50,6 +55,6 @@ def parse_open(text: str) -> tuple[str, list[tuple[str | None, str | None]]]:
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals or "=" in value or not (name or value):
-            raise TsdbError(f"invalid tag: {part}", 400, f"invalid tag: {part}")
+            raise _invalid(part)
         pairs.append((name or None, value or None))
     return metric, pairs

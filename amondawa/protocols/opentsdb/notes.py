@@ -1,6 +1,6 @@
 """Annotations as they are kept: one document each, by series (TSUID, empty for global ones) and start time.
 
-A start in seconds and the same instant in milliseconds are two annotations, as in the original.
+A start in seconds and the same instant in milliseconds are one annotation, as in the original.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Note:
     Attributes:
         tsuid: the series it belongs to; empty = global.
         start_time, end_time: as given by the client, seconds or (more than 32 bits) milliseconds; 0 = no end.
-        description, notes: texts.
+        description, notes: texts; None = a client wrote null, and they are not shown.
         custom: further pairs; None = none.
     """
 
     tsuid: str = ""
     start_time: int = 0
     end_time: int = 0
-    description: str = ""
-    notes: str = ""
+    description: str | None = ""
+    notes: str | None = ""
     custom: dict[str, Any] | None = None
 
     @property
@@ -49,9 +49,9 @@ class Note:
 
     def wire(self) -> dict[str, Any]:
         """Return the annotation as clients see it."""
-        shown: dict[str, Any] = {"tsuid": self.tsuid, "description": self.description, "notes": self.notes}
-        if self.custom is not None:
-            shown["custom"] = self.custom
+        shown: dict[str, Any] = {"tsuid": self.tsuid}
+        optional = {"description": self.description, "notes": self.notes, "custom": self.custom}
+        shown.update({name: value for name, value in optional.items() if value is not None})
         shown["startTime"] = self.start_time
         shown["endTime"] = self.end_time
         return shown
@@ -64,7 +64,7 @@ class Note:
 
 def note_key(tsuid: str, start_time: int) -> str:
     """Return the key of the document of a series and a start time."""
-    unit = "s" if start_time < SECONDS_BELOW else "m"
+    unit = "s" if start_time < SECONDS_BELOW or start_time % 1000 == 0 else "m"
     return f"{tsuid}/{time_in_ms(start_time):020d}{unit}"
 
 

@@ -54,12 +54,13 @@ async def static_file(call: Call) -> Answer:
 
 
 def error_page(error: TsdbError, as_json: bool) -> Answer:
-    """Render an error outside /api."""
+    """Render an error outside /api, where a method that is not served is a bad request."""
+    status = 400 if error.status == 405 else error.status
     if as_json:
-        return Answer(orjson.dumps({"err": error.message}), error.status)
+        return Answer(orjson.dumps({"err": error.message}), status)
     if error.status == 404:
         return page(
             "Page Not Found", "<h1>Page Not Found</h1><p>The requested URL was not found on this server.</p>", 404
         )
     title = "Bad Request" if error.status < 500 else "Internal Server Error"
-    return page(title, f"<h1>{title}</h1><blockquote>{escape(error.message)}</blockquote>", error.status)
+    return page(title, f"<h1>{title}</h1><blockquote>{escape(error.message)}</blockquote>", status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, SubQuery, check
+from amondawa.protocols.opentsdb.data_query import ROW_MS, CheckedQuery, DataQuery, SubQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of
@@ -144,8 +144,13 @@ async def _notes(call: Call, query: CheckedQuery) -> tuple[Mapping[str, Sequence
     by_tsuid = await notes_of(call.scope, call.domain).all()
     if not query.asked.global_annotations:
         return by_tsuid, ()
-    in_range = [note for note in by_tsuid.get("", ()) if query.start_ms <= note.start_ms <= query.end_ms]
-    return by_tsuid, in_range
+    return by_tsuid, [note for note in by_tsuid.get("", ()) if _is_scanned(note, query)]
+
+
+def _is_scanned(note: Note, query: CheckedQuery) -> bool:
+    """Say whether the original finds a global annotation: it lies in the range, or begins behind it in the same hour."""
+    start_s, end_s = query.start_ms // 1000, query.end_ms // 1000
+    return note.start_time >= start_s and note.end_time <= end_s and note.start_ms // ROW_MS <= query.end_ms // ROW_MS
 
 
 def checked_method(call: Call) -> str:

@@ -70,6 +70,7 @@ def guard_of(scope: Scope) -> Guard:
             try:
                 headers = cors.check(call)
                 _check_version(request)
+                _check_serializer(call)
                 answer = Answer() if call.method == "OPTIONS" else await handler(call)
             except TsdbError as error:
                 answer = error_answer(call, error)
@@ -103,7 +104,7 @@ def _error_answer(path: str, params: Params, error: TsdbError) -> Answer:
         body = error_body(error.status, error.message, error.details)
         return Answer(body, error.status, JSON_TYPE, error.headers, reason)
     page = pages.error_page(error, as_json="json" in params)
-    return Answer(page.body, error.status, page.content_type, error.headers, reason)
+    return Answer(page.body, page.status, page.content_type, error.headers, reason)
 
 
 def refusal(request: web.Request, error: AmondawaError) -> web.Response:
@@ -161,6 +162,14 @@ def _check_version(request: web.Request) -> None:
             501,
             f"API version [{int(version)}] is greater than the max [{MAX_API_VERSION}]",
         )
+
+
+def _check_serializer(call: Call) -> None:
+    """Refuse a serializer that is not there: there is one, for JSON."""
+    name = call.params.get("serializer", "json")
+    if name != "json" and call.path.split("/", 1)[0] == "api":
+        details = f"Could not find a serializer with the name: {name}"
+        raise TsdbError("Requested serializer was not found", 400, details)
 
 
 def _response(call: Call, answer: Answer, headers: dict[str, str]) -> web.Response:

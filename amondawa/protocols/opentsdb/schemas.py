@@ -65,9 +65,11 @@ class LookupTag(Body):
 class LookupBody(Body):
     """`POST /api/search/lookup`."""
 
-    metric = Text(allow_none=True, load_default=None)
+    query = Text(allow_none=True, load_default=None)
+    metric = Text(allow_none=True, load_default="*")
     tags = fields.List(fields.Nested(LookupTag), allow_none=True, load_default=None)
     limit = Whole(allow_none=True, load_default=None)
+    startIndex = Whole(allow_none=True, load_default=None, attribute="start_index")
 
 
 class AnnotationBody(Body):

@@ -10,7 +10,6 @@ import threading
 from typing import Any
 
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
-from amondawa.protocols.opentsdb.errors import endpoint_not_found
 
 PREFIX = "tsd."
 
@@ -19,11 +18,8 @@ async def stats(call: Call) -> Answer:
     """Answer statistics: as a list of points, or as text lines outside /api."""
     call.allow("GET", "POST")
     words = call.path.split("/")
-    below = words[2].lower() if words[0] == "api" and len(words) > 2 else ""
-    if below:
-        handler = _BELOW.get(below)
-        if handler is None:
-            raise endpoint_not_found()
+    handler = _BELOW.get(words[2].lower()) if words[0] == "api" and len(words) > 2 else None
+    if handler is not None:
         return await handler(call)
     points = statistics(call)
     if words[0] == "api" or "json" in call.params:

@@ -6,7 +6,8 @@ from typing import Any
 
 from amondawa.errors import BadRequest
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
-from amondawa.protocols.opentsdb.errors import TsdbError, bad_json
+from amondawa.protocols.opentsdb.errors import TsdbError, bad_json, internal_null
+from amondawa.protocols.opentsdb.javamap import java_order
 from amondawa.protocols.opentsdb.names import check_metric
 from amondawa.protocols.opentsdb.numbers_text import java_bytes
 from amondawa.protocols.opentsdb.uid import ERROR_KINDS, KINDS, UidKind, Uids, uid_bytes, uid_text, uids_of
@@ -72,10 +73,14 @@ async def _wanted(call: Call) -> dict[str, list[str]]:
     body = await call.json()
     if not isinstance(body, dict):
         raise bad_json()
-    for names in body.values():
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise bad_json()
-    return body
+    if any(names is None or (isinstance(names, list) and None in names) for names in body.values()):
+        raise internal_null()
+    if not all(
+        isinstance(names, list) and all(isinstance(name, str | int | float) for name in names)
+        for names in body.values()
+    ):
+        raise bad_json()
+    return {kind: [str(name) for name in names] for kind, names in body.items()}
 
 
 async def _assign(uids: Uids, kind_name: str, name: str) -> None:
@@ -121,30 +126,31 @@ def check_name(what: str, name: str) -> None:
 
 async def rename(call: Call) -> Answer:
     """Give an id another name; the points that were written under the old one answer to the new one."""
-    if call.method not in ("GET", "POST"):
+    if call.api_method not in ("GET", "POST"):
         raise TsdbError("Method not allowed", 405, f"The HTTP method[{call.method}] is not permitted for this endpoint")
     fields = await _rename_fields(call)
-    new = fields.get("name")
-    kind = next((kind for kind in KINDS if fields.get(kind)), None)
-    if not new or kind is None:
+    words = [word for word in java_order(fields) if word != "name"]
+    if "name" not in fields or not words:
         raise TsdbError(NOTHING_TO_RENAME)
     uids = await uids_of(call.scope, call.domain)
     try:
-        await _rename(uids, kind, fields[kind], new)
+        kind = kind_of(words[-1])
+        if kind is None:
+            raise BadRequest("Unknown type name")
+        await _rename(uids, kind, fields[kind], fields["name"])
     except BadRequest as error:
         return Answer.json({"result": "false", "error": error.message}, 400)
     return Answer.json({"result": "true"})
 
 
 async def _rename_fields(call: Call) -> dict[str, str]:
-    words: tuple[str, ...] = (*KINDS, "name")
     if call.method == "GET":
-        given: dict[str, Any] = {word: call.params.get(word) for word in words}
+        given: dict[str, Any] = {word: call.params.get(word) or None for word in (*KINDS, "name")}
     else:
         given = await call.json()
-        if not isinstance(given, dict):
-            raise bad_json()
-    return {word: str(given[word]) for word in words if given.get(word)}
+    if not isinstance(given, dict) or any(isinstance(value, list | dict) for value in given.values()):
+        raise bad_json()
+    return {word: str(value) for word, value in given.items() if value is not None}
 
 
 async def _rename(uids: Uids, kind: UidKind, old: str, new: str) -> None:

@@ -19,18 +19,20 @@ from amondawa.protocols.opentsdb.errors import (
     NoSuchName,
     TsdbError,
     bad_json,
+    internal_null,
     method_not_allowed,
-    missing_parameter,
 )
 from amondawa.protocols.opentsdb.metric_tags import parse_exact
 from amondawa.protocols.opentsdb.schemas import TsMetaBody, UidMetaBody, load
 from amondawa.protocols.opentsdb.uid import ERROR_KINDS, KINDS, UidKind, Uids, no_such_id, parse_uids, uid_text, uids_of
+from amondawa.protocols.opentsdb.uid_text import UID_HEX, hex_problem
 
 UID_COLLECTION = "opentsdb.meta.uid"
 SERIES_COLLECTION = "opentsdb.meta.series"
 NO_UID = "Could not find the requested UID"
 NO_SERIES = "Could not find Timeseries meta data"
 NO_NAME = "Unable to find one of the UIDs"
+NO_TAG = "At least one of the Deferreds failed, first exception:"
 TO_CREATE = 'Could not find TSMeta, specify "create=true" to create a new one.'
 
 Fields = dict[str, Any]
@@ -56,7 +58,7 @@ def _changes(given: Fields, defaults: Fields) -> Fields:
 
 
 def _says(value: Any, default: Any) -> bool:
-    return value is not None and value != default and not (isinstance(value, float) and math.isnan(value))
+    return value is not None and value != default  # a NaN that was given differs from the NaN of the beginning
 
 
 async def _written(call: Call, collection: str, key: str) -> Fields:
@@ -135,12 +137,19 @@ def _uid_place(given: Fields, method: str) -> tuple[UidKind, int]:
     try:
         return parse_kind(given["type"]), _parse_uid(given["uid"])
     except TsdbError as error:
-        raise bad_json() from error
+        problem = hex_problem(given["uid"])
+        if not problem:
+            raise bad_json() from error
+        message = "Unable to delete UIDMeta information" if method == "DELETE" else problem
+        raise TsdbError(message, 400, problem) from error
 
 
 async def _uid_given(call: Call) -> Fields:
     if await call.read():
-        return load(UidMetaBody, await call.json())
+        body = await call.json()
+        if body is None:
+            raise internal_null()
+        return load(UidMetaBody, body)
     params = call.params
     given: Fields = {"uid": params.required("uid"), "type": params.required("type")}
     given.update({name: params.get(name) for name in ("description", "notes")})
@@ -179,8 +188,9 @@ async def tsmeta(call: Call) -> Answer:
         raise method_not_allowed(method)
     given = await _series_given(call)
     if method == "DELETE":
-        if not given.get("tsuid"):
-            raise missing_parameter("tsuid")
+        problem = hex_problem(given["tsuid"]) if given.get("tsuid") else "Missing UID"
+        if problem:
+            raise TsdbError("Unable to delete TSMeta information", 400, problem)
         await call.scope.gateway.delete_document(call.domain, SERIES_COLLECTION, given["tsuid"].upper())
         return NO_CONTENT
     series = await _series_to_write(call, uids, given)
@@ -197,7 +207,17 @@ async def _series_given(call: Call) -> Fields:
     params = call.params
     given: Fields = {name: params.get(name) for name in ("tsuid", "description", "notes", "units")}
     given.update({"displayName": params.get("display_name"), "dataType": params.get("data_type")})
+    given["retention"] = _number_parameter(call, "retention", int)
+    given.update({name: _number_parameter(call, name, float) for name in ("max", "min")})
     return given
+
+
+def _number_parameter(call: Call, name: str, kind: type[int] | type[float]) -> float | None:
+    text = call.params.get(name)
+    try:
+        return None if not text else kind(text)
+    except ValueError as error:
+        raise TsdbError(f"Unable to parse '{name}' value") from error
 
 
 async def _series_to_write(call: Call, uids: Uids, given: Fields) -> Series:
@@ -207,6 +227,9 @@ async def _series_to_write(call: Call, uids: Uids, given: Fields) -> Series:
         TsdbError: 400, it is not named or has no points; 404, a name is unknown; 500, no such TSUID (as in the original).
     """
     if given.get("tsuid"):
+        if len(given["tsuid"]) <= UID_HEX:
+            short = "TSUID is too short, may be missing tags"
+            raise TsdbError(short, 400, short)
         try:
             return uids.series_of_tsuid(given["tsuid"])
         except NoSuchId as error:
@@ -225,6 +248,8 @@ async def _read_series(call: Call, uids: Uids) -> Answer:
     tsuid = call.params.get("tsuid")
     if tsuid is None:
         return await _read_many(call, uids)
+    if hex_problem(tsuid):
+        raise TsdbError(f"java.lang.IllegalArgumentException: {hex_problem(tsuid)}", 500)
     try:
         series = uids.series_of_tsuid(tsuid)
     except NoSuchId as error:
@@ -241,6 +266,8 @@ async def _read_many(call: Call, uids: Uids) -> Answer:
     try:
         await _resolve(uids, metric, tags)
     except NoSuchName as error:
+        if error.kind != ERROR_KINDS["metric"]:
+            raise TsdbError(NO_TAG, 400, NO_TAG) from error
         raise TsdbError(NO_NAME, 404, error.message) from error
     filters = tuple(
         TagFilter(uids.stored_name("tagk", name), frozenset([uids.stored_name("tagv", value)]))
@@ -312,7 +339,7 @@ async def _series_description(call: Call, uids: Uids, series: Series, count: int
     if about["custom"] is None:
         del about["custom"]
     for bound in ("max", "min"):
-        about[bound] = "NaN" if math.isnan(about[bound]) else about[bound]
+        about[bound] = "NaN" if about[bound] is None or math.isnan(about[bound]) else about[bound]
     shown = {"tsuid": tsuid, "metric": await uid_description(call, uids, "metric", metric), "tags": tags, **about}
     return {**shown, "lastReceived": last_s, "totalDatapoints": count}
 

@@ -8,7 +8,7 @@ import pytest
 
 from amondawa.protocols.opentsdb.notes import Note, Notes
 from tests.naive import NaiveGateway
-from tests.protocols.opentsdb.served import Served
+from tests.protocols.opentsdb.served import START_S, Served
 
 WIRE = {"tsuid": "", "description": "d", "notes": "", "startTime": 100, "endTime": 0}
 
@@ -30,12 +30,47 @@ async def test_a_post_that_says_nothing_changes_nothing(tsdb: Served):
     assert await tsdb.ask("POST", "/api/annotation", {"startTime": 100, "description": ""}) == (304, "")
 
 
-async def test_seconds_and_milliseconds_are_two_annotations(tsdb: Served):
+async def test_a_second_and_the_same_in_milliseconds_are_one_annotation_which_keeps_the_shorter_time(tsdb: Served):
     ms = 1_294_140_000_000
-    for start in (ms, ms // 1000):
+    for start in (ms // 1000, ms):
         await tsdb.ask("POST", "/api/annotation", {"startTime": start, "description": str(start)})
     _, answer = await tsdb.ask("GET", f"/api/annotation?start_time={ms}")
-    assert answer["startTime"] == ms // 1000
+    assert (answer["startTime"], answer["description"]) == (ms // 1000, str(ms))
+
+
+async def test_milliseconds_within_a_second_are_an_annotation_of_their_own(tsdb: Served):
+    await tsdb.ask("POST", "/api/annotation", {"startTime": 1_294_140_000_250, "description": "ms"})
+    assert (await tsdb.ask("GET", "/api/annotation?start_time=1294140000"))[0] == 404
+
+
+async def test_a_text_that_is_null_is_no_longer_shown(tsdb: Served):
+    await tsdb.ask("POST", "/api/annotation", {"startTime": 100, "description": "d", "notes": "n"})
+    _, answer = await tsdb.ask("POST", "/api/annotation", {"startTime": 100, "description": None})
+    assert answer == {"tsuid": "", "notes": "n", "startTime": 100, "endTime": 0}
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 500), ("POST", 400), ("PUT", 400), ("DELETE", 400)])
+async def test_what_is_no_tsuid_is_refused(tsdb: Served, method: str, status: int):
+    body = None if method == "GET" else {"startTime": 100, "tsuid": "xx", "description": "d"}
+    got, answer = await tsdb.ask(method, "/api/annotation?start_time=100&tsuid=xx", body)
+    problem = "contains illegal character for hexBinary: xx"
+    assert (got, problem in answer["error"].values()) == (status, True)
+
+
+async def test_global_annotations_are_listed_empty_when_all_in_the_hours_lie_outside_the_range(tsdb: Served):
+    await tsdb.put("m", 1, START_S)
+    await tsdb.ask("POST", "/api/annotation", {"startTime": START_S + 600, "description": "later in the hour"})
+
+    async def shown(start_s: int, end_s: int) -> object:
+        path = f"/api/query?start={start_s}&end={end_s}&m=sum:m&global_annotations"
+        _, [answer] = await tsdb.ask("GET", path)
+        return answer.get("globalAnnotations")
+
+    assert await shown(START_S, START_S + 60) == []
+    assert len(await shown(START_S, START_S + 600)) == 1  # type: ignore[arg-type]
+    assert await shown(START_S + 601, START_S + 700) is None
+    await tsdb.ask("POST", "/api/annotation", {"startTime": START_S + 600, "endTime": START_S + 900})
+    assert await shown(START_S, START_S + 800) is None
 
 
 async def test_annotations_of_a_series_are_apart_from_global_ones(tsdb: Served):
@@ -65,7 +100,9 @@ async def test_a_range_is_deleted_with_both_its_ends(tsdb: Served):
         ("POST", "", {"description": "x"}, 400, "The start timestamp has not been set"),
         ("POST", "", {"startTime": -5, "description": "x"}, 400, "The start timestamp has not been set"),
         ("POST", "", b"nonsense", 500, "Unable to parse the given JSON"),
-        ("POST", "", {"startTime": [], "description": "x"}, 400, "Unable to parse the given JSON"),
+        ("POST", "", {"startTime": [], "description": "x"}, 500, "Unable to parse the given JSON"),
+        ("POST", "/bulk", [None], 500, "An internal null pointer exception was thrown"),
+        ("DELETE", "/bulk?tsuids=&start_time=5", None, 400, "UID was empty"),
         ("POST", "/bulk", {"startTime": 5}, 400, "Unable to parse the given JSON"),
         ("POST", "/bulk", [{"notes": "x"}], 400, "The start timestamp has not been set"),
         ("POST", "/bulk", None, 400, "Missing message content"),

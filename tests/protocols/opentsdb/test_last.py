@@ -111,13 +111,38 @@ async def test_values_are_text_as_java_prints_them(value: float, text: str):
         ("?timeseries=m{nosuch=a}", "No such name for 'tagk': 'nosuch'"),
         ("?timeseries=m{host=nosuch}", "No such name for 'tagv': 'nosuch'"),
         ("?timeseries=m&back_scan=abc", "Unable to parse back_scan parameter"),
-        ("?tsuids=xyz", "No such unique ID for 'metrics': []"),
+        ("?timeseries=m&back_scan=", "Unable to parse back_scan parameter"),
+        ("?timeseries=m&back_scan=-1", "Backscan must be zero or a positive number"),
+        ("?timeseries=m&back_scan=2", "Tags cannot be null or empty when getting a TSUID"),
+        ("?timeseries=", "Metric cannot be null or empty"),
+        ("?tsuids=xyz", "contains illegal character for hexBinary: 0xyz"),
+        ("?tsuids=", "UID was empty"),
+        ("?tsuids=000001", "TSUID must not be null and must have a metric and at least one tag pair"),
+        ("?tsuids=0000FF000001000001", "No such unique ID for 'metrics': [0, 0, -1]"),
     ],
 )
 async def test_what_is_not_right_is_refused(tsdb: Served, path: str, message: str):
     await tsdb.put("m")
     status, answer = await tsdb.ask("GET", f"/api/query/last{path}")
     assert (status, answer["error"]["message"]) == (400, message)
+
+
+async def test_a_time_series_that_does_not_parse_is_an_internal_error(tsdb: Served):
+    for text, message in (("m{", "Missing '}' at the end of: m{"), ("m{a}", "When parsing tag 'a': invalid tag: a")):
+        status, answer = await tsdb.ask("GET", f"/api/query/last?timeseries={text}")
+        assert (status, answer["error"]["message"]) == (500, message)
+
+
+async def test_ids_without_a_name_go_unnoticed_when_looking_back(tsdb: Served):
+    assert await tsdb.ask("GET", "/api/query/last?tsuids=0000FF000001000001&back_scan=2") == (200, [])
+
+
+async def test_a_delete_is_answered_like_a_get_and_fields_must_be_known(tsdb: Served):
+    await tsdb.put("m")
+    got = await tsdb.ask("GET", "/api/query/last?timeseries=m")
+    assert await tsdb.ask("DELETE", "/api/query/last?timeseries=m") == got
+    assert (await tsdb.ask("POST", "/api/query/last", {"queries": [{"metric": "m"}], "bogus": 1}))[0] == 400
+    assert (await tsdb.ask("POST", "/api/query/last", b"null"))[0] == 500
 
 
 def test_times_of_writes_grow_with_the_series():

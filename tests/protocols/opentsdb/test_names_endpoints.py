@@ -260,3 +260,79 @@ async def test_what_is_written_about_a_series_is_merged_or_replaced(tsdb: Served
 async def test_meta_requests_that_are_not_right(tsdb: Served, method: str, path: str, body: Any, status: int):
     await tsdb.put("m")
     assert (await tsdb.ask(method, f"/api/uid/{path}", body))[0] == status
+
+
+async def test_a_lookup_without_a_metric_looks_at_all_and_repeats_what_has_no_effect(tsdb: Served):
+    await tsdb.put("m")
+    status, answer = await tsdb.ask("POST", "/api/search/lookup", {"query": "q", "startIndex": 3})
+    assert (status, answer["metric"], answer["query"], answer["startIndex"]) == (200, "*", "q", 3)
+    assert len(answer["results"]) == 1
+    _, answer = await tsdb.ask("GET", "/api/search/lookup?m={host=a}")
+    assert "metric" not in answer
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 500), ({"tags": {}}, 500), ({"tags": [None]}, 500), ({"metric": "m", "tags": [{"key": "*"}]}, 500)],
+)
+async def test_lookups_in_bodies_that_are_not_right_are_internal_errors(tsdb: Served, body: Any, status: int):
+    await tsdb.put("m")
+    assert (await tsdb.ask("POST", "/api/search/lookup", body))[0] == status
+
+
+async def test_lookups_that_name_nothing_are_refused_with_their_text(tsdb: Served):
+    for text, details in (
+        ("{}", "Missing metric and tags: {}"),
+        ("m{a}", "When parsing tag 'a': invalid tag: a"),
+    ):
+        status, answer = await tsdb.ask("GET", f"/api/search/lookup?m={text}")
+        assert (status, answer["error"]["message"], answer["error"]["details"]) == (
+            400,
+            "Unable to parse query",
+            details,
+        )
+
+
+async def test_a_rename_takes_an_override_and_says_what_is_wrong_with_it(tsdb: Served):
+    await tsdb.put("m")
+    assert await tsdb.ask("GET", "/api/uid/rename?metric=m&name=n&method_override=post") == (200, {"result": "true"})
+    for body, problem in (
+        ({"metrics": "n", "name": "o"}, "Unknown type name"),
+        ({"metric": "n", "name": ""}, "Invalid metric: empty string"),
+    ):
+        assert await tsdb.ask("POST", "/api/uid/rename", body) == (400, {"result": "false", "error": problem})
+    assert (await tsdb.ask("GET", "/api/uid/rename?metric=&name=o"))[1]["error"]["code"] == 400
+
+
+async def test_nulls_among_names_are_internal_errors_and_numbers_are_names(tsdb: Served):
+    for body in ({"metric": None}, {"metric": [None]}):
+        assert (await tsdb.ask("POST", "/api/uid/assign", body))[0] == 500
+    assert await tsdb.ask("POST", "/api/uid/assign", {"metric": [5]}) == (200, {"metric": {"5": "000001"}})
+
+
+async def test_numbers_about_a_series_come_by_the_query_string_too(tsdb: Served):
+    await tsdb.put("m")
+    _, [meta] = await tsdb.ask("GET", "/api/uid/tsmeta?m=m")
+    path = f"/api/uid/tsmeta?tsuid={meta['tsuid']}&method_override=post"
+    _, got = await tsdb.ask("GET", f"{path}&retention=7&max=2.5")
+    assert (got["retention"], got["max"], got["min"]) == (7, 2.5, "NaN")
+    _, got = await tsdb.ask("POST", "/api/uid/tsmeta", {"tsuid": meta["tsuid"], "max": "NaN"})
+    assert got["max"] == "NaN"
+    status, answer = await tsdb.ask("GET", f"{path}&retention=abc")
+    assert (status, answer["error"]["message"]) == (400, "Unable to parse 'retention' value")
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "status"),
+    [
+        ("GET", "tsuid=xx", 500),
+        ("GET", "tsuid=", 500),
+        ("DELETE", "tsuid=xx", 400),
+        ("DELETE", "", 400),
+        ("GET", "m=m{host=nosuch}", 400),
+        ("GET", "m=nosuch", 404),
+    ],
+)
+async def test_series_that_are_not_named_rightly_have_no_meta_data(tsdb: Served, method: str, query: str, status: int):
+    await tsdb.put("m")
+    assert (await tsdb.ask(method, f"/api/uid/tsmeta?{query}"))[0] == status

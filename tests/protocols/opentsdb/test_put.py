@@ -198,7 +198,20 @@ async def test_no_bytes_break_either_way(body: bytes, data: st.DataObject, loade
     try:
         await exactly(cut)
     except TsdbError as error:
-        assert error.status == 400
+        assert error.status == (400 if cut.strip() or not cut else 500)
+
+
+async def test_a_blank_body_is_an_internal_error(tsdb: Served):
+    status, answer = await tsdb.ask("POST", "/api/put", b"  ")
+    assert (status, answer["error"]["message"]) == (500, "String index out of range: 0")
+
+
+async def test_a_bare_nan_is_read_and_then_is_no_number(tsdb: Served):
+    body = b'{"metric":"m","timestamp":5,"value":NaN,"tags":{"a":"b"}}'
+    status, answer = await tsdb.ask("POST", "/api/put?details", body)
+    [refused] = answer["errors"]
+    assert (status, refused["error"]) == (400, "Unable to parse value to a number")
+    assert refused["datapoint"]["value"] == "NaN"
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -314,7 +327,6 @@ async def test_without_flags_any_refused_point_gives_the_general_error(tsdb: Ser
     ("body", "message"),
     [
         (b"", "Missing request content"),
-        (b"  ", "Missing request content"),
         (b"[]", "No datapoints found in content"),
         (b"5", "The JSON must start as an object or an array"),
         (b"{", "Unable to parse the given JSON"),
@@ -323,7 +335,7 @@ async def test_without_flags_any_refused_point_gives_the_general_error(tsdb: Ser
         (b'[{"timestamp":true}]', "Unable to parse the given JSON"),
         (b'[{"timestamp":1e30}]', "Unable to parse the given JSON"),
         (b'[{"metric":{}}]', "Unable to parse the given JSON"),
-        (b'[{"value":NaN}]', "Unable to parse the given JSON"),
+        (b'[{"timestamp":NaN}]', "Unable to parse the given JSON"),
         (b"\xff\xfe[]", "Unable to parse the given JSON"),
         (b"[" * 50_000, "Unable to parse the given JSON"),
     ],

@@ -193,7 +193,24 @@ async def test_every_value_of_the_configuration_is_text(tsdb: Served):
 async def test_caches_can_be_dropped_by_get_and_delete(tsdb: Served):
     for method in ("GET", "DELETE"):
         assert await tsdb.ask(method, "/api/dropcaches") == (200, {"message": "Caches dropped", "status": "200"})
-    assert await tsdb.ask("GET", "/dropcaches") == (200, "Caches dropped.\n")
+    assert (await tsdb.ask("GET", "/dropcaches"))[0] == 404
+
+
+async def test_a_serializer_must_be_the_one_for_json(tsdb: Served):
+    assert (await tsdb.ask("GET", "/api/aggregators?serializer=json"))[0] == 200
+    status, answer = await tsdb.ask("GET", "/api/aggregators?serializer=xml")
+    details = "Could not find a serializer with the name: xml"
+    assert (status, answer["error"]["details"]) == (400, details)
+    assert (await tsdb.ask("GET", "/aggregators?serializer=xml"))[0] == 200
+
+
+async def test_outside_the_api_a_wrong_method_is_a_bad_request(tsdb: Served):
+    assert (await tsdb.ask("PUT", "/aggregators"))[0] == 400
+    assert (await tsdb.ask("PUT", "/api/aggregators"))[0] == 405
+
+
+async def test_the_last_of_several_values_of_a_parameter_counts(tsdb: Served):
+    assert await tsdb.ask("GET", "/api/suggest?type=tagk&type=metrics&q=zz&jsonp=a&jsonp=b") == (200, "b([])")
 
 
 async def test_statistics_are_points_or_lines(tsdb: Served):
@@ -208,7 +225,8 @@ async def test_statistics_are_points_or_lines(tsdb: Served):
 @pytest.mark.parametrize("below", ["jvm", "threads", "query", "region_clients"])
 async def test_there_are_statistics_of_parts(tsdb: Served, below: str):
     assert (await tsdb.ask("GET", f"/api/stats/{below}"))[0] == 200
-    assert (await tsdb.ask("GET", "/api/stats/nosuch"))[0] == 404
+    _, [first, *_] = await tsdb.ask("GET", "/api/stats/nosuch")
+    assert first["metric"].startswith("tsd.")
 
 
 async def test_only_queries_of_the_own_domain_are_listed(tsdb: Served, monkeypatch: pytest.MonkeyPatch):
