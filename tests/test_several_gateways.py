@@ -29,7 +29,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often, so that the tests are soon over."""
     for name, seconds in {"LOOK_S": 0.02, "BUSY_LOOK_S": 0.01, "SHARDS_S": 0.1, "RETRY_S": 0.05}.items():
         monkeypatch.setattr(others, name, seconds)
-    monkeypatch.setattr("amondawa.ingest.writer.NOTICED_S", 0.3)
+    monkeypatch.setattr("amondawa.ingest.fellowship.NOTICED_S", 0.3)
 
 
 class Cluster:
@@ -68,7 +68,7 @@ async def crash(gateway: Gateway, store: DynamoStore) -> None:
     parts: Any = store._parts
     writer._accepting = False
     writer._loop_task.cancel()
-    await asyncio.to_thread(writer._others.stop)
+    await asyncio.to_thread(writer._fellowship._others.stop)
     await writer.journal.stop()
     await gateway._upkeep.stop()
     lease = parts.lease
@@ -244,7 +244,7 @@ async def test_a_restarted_gateway_knows_what_it_missed() -> None:
         await a.write(points(a, [("x", 0, 1), ("y", 0, 1), ("z", 0, 1)]))
         await all_answer([b], {"x": {0: 1}, "y": {0: 1}, "z": {0: 1}})
         await one.kill("a")
-        b._writer._others._heir = Nobody()  # type: ignore[union-attr]
+        b._writer._fellowship._others._heir = Nobody()  # type: ignore[union-attr]
         await b.write(points(b, [("x", 0, 2)]))
         await b.delete(Selection("default", "cpu"), NOW_MS + 5, NOW_MS + 6)
         await b.flush()

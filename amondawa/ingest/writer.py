@@ -19,11 +19,12 @@ from amondawa.ingest import entry
 from amondawa.ingest.deletes import Deleter
 from amondawa.ingest.erase import Eraser
 from amondawa.ingest.fairness import Shares, cut
+from amondawa.ingest.fellowship import Fellowship
 from amondawa.ingest.flush import Flusher
 from amondawa.ingest.head import Generation, Head
 from amondawa.ingest.journal import PENDING_BYTES, Journal
-from amondawa.ingest.neighbours import Caches, Neighbours
-from amondawa.ingest.others import NOTICED_S, Others
+from amondawa.ingest.neighbours import Caches
+from amondawa.ingest.numbers import Numbers
 from amondawa.ingest.pacing import Pacing
 from amondawa.ingest.receipts import ReceiptBook
 from amondawa.ingest.recovery import Recovery
@@ -33,14 +34,10 @@ from amondawa.ingest.sweep import Sweeper
 from amondawa.ingest.turns import Turns
 from amondawa.model.acknowledgement import Ack
 from amondawa.model.points import WriteBatch
-from amondawa.store.base import BlockStore, Item
+from amondawa.store.base import BlockStore
 from amondawa.store.retention import Retention
 
 T = TypeVar("T")
-MASTER = "master"
-_GENERATION = (b"journal", b"generation")
-HEARD_S = 3.0
-"""How long a flush waits for a look at the journals of other gateways."""
 SETTLE_S = 3_600
 """Where several gateways share a store, rows are swept this long after the last of them must have flushed."""
 
@@ -105,8 +102,19 @@ class Writer:
         self.head = Head(Generation(0, [], now_ms()))
         self.journal: Journal | None = None
         self._clock = StampClock() if store.shared is not None else None
-        self._neighbours: Neighbours | None = None
-        self._others: Others | None = None
+        self._numbers = Numbers(store, now_ms, self._clock)
+        self._fellowship = Fellowship(
+            store,
+            self._caches,
+            self.head,
+            self._flusher,
+            self._eraser,
+            self._worker,
+            self._maintenance,
+            self._numbers,
+            self._clock,
+            self._pacing.hurry,
+        )
         self._deleter = Deleter(
             registry,
             directory,
@@ -116,7 +124,7 @@ class Writer:
             self._maintenance,
             self._own_journal,
             self._caches.forget if store.shared is not None else None,
-            self._remember,
+            self._fellowship.remember,
         )
         self.receipts = ReceiptBook()
         self._filled = Shares(0)
@@ -133,14 +141,14 @@ class Writer:
         number, recovery = await loop.run_in_executor(self._worker, self._recover)
         wait_s = self._commit_wait_s
         self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling, wait_s)
-        await self._join(recovery)
+        await self._fellowship.join(recovery, self.journal)
         self._accepting = True
         self._loop_task = asyncio.create_task(self._maintain())
 
     def _recover(self) -> tuple[int, Recovery]:
         """Rebuild the head (worker thread); return the number of the segment to write next, and what was read."""
         segments = self._store.journal_segments()
-        number = self._next_number(segments[-1] if segments else 0)
+        number = self._numbers.next(segments[-1] if segments else 0)
         generation = Generation(number, [*segments, number], self._now_ms())
         recovery = Recovery(self._store, self._registry, self._caches.directory, self.head.cache, self._eraser.erase)
         for segment in segments:
@@ -159,55 +167,10 @@ class Writer:
             log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
         return number, recovery
 
-    async def _join(self, recovery: Recovery) -> None:
-        """Join the other gateways on the store: learn what they hold, and have them notice this one's journal."""
-        journals = self._store.shared
-        if journals is None or self._clock is None or self.journal is None:
-            return
-        self._neighbours = Neighbours(
-            journals,
-            self._caches,
-            self.head,
-            self._flusher,
-            self._eraser,
-            self._worker,
-            self._maintenance,
-            self._next_number,
-            self._own_journal,
-            self._clock,
-            self._pacing.hurry,
-        )
-        others = Others(journals, self._registry, self.head, self._clock, self._neighbours, self._neighbours)
-        self._others = others
-        since_ms = min(self.head.active.segments)
-        company = await asyncio.get_running_loop().run_in_executor(self._worker, others.start, since_ms)
-        for record in recovery.deletes:  # they were carried out before the others' points were here
-            self._neighbours.hidden(record)
-        await self.journal.mark(entry.MarkEntry(changed=sorted(recovery.changed)))
-        if company:
-            await asyncio.sleep(NOTICED_S)
-
-    def _remember(self, record: entry.DeleteEntry) -> None:
-        if self._neighbours is not None:
-            self._neighbours.remember(record)
-
     def _own_journal(self) -> Journal:
         if self.journal is None:
             raise Unavailable("the gateway is starting")
         return self.journal
-
-    def _next_number(self, least: int) -> int:
-        """Return a generation number above all earlier ones, whatever the clock says, and remember it."""
-        while True:  # until no other gateway took a number meanwhile
-            kept = self._store.get(MASTER, [_GENERATION])[0]
-            last = max(least, int(kept.value) if kept else 0)
-            number = max(last + 1, self._now_ms())
-            if self._store.put_if(MASTER, Item(*_GENERATION, str(number).encode()), kept.value if kept else None):
-                if self._clock is not None:
-                    self._clock.observe(
-                        number * 1000
-                    )  # chunks of this number are older than what is stamped from now on
-                return number
 
     async def stop(self, deadline_s: float) -> None:
         """Refuse writes, make what waits durable, flush as far as the deadline allows (the rest stays in the journal)."""
@@ -217,15 +180,13 @@ class Writer:
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
-        if self._neighbours is not None and self._others is not None:
-            await asyncio.to_thread(self._others.stop)
-            await self._neighbours.stop()
         if self.journal is not None:
             try:
                 async with asyncio.timeout(max(0.1, end - time.monotonic())):
                     await self.flush(end)
             except (TimeoutError, AmondawaError) as error:
                 log.warning("flush at stop did not finish; the journal keeps the rest", error=str(error))
+            await self._fellowship.leave()
             await self.journal.stop()
         self._worker.shutdown(wait=True)
         self._packer.shutdown(wait=True)
@@ -304,7 +265,7 @@ class Writer:
     @property
     def _share_bytes(self) -> int:
         """Bytes that the active generation may take: as much is kept of each other gateway's, and is being flushed."""
-        return self._usual_limit // 2 // (1 + (self._others.count if self._others is not None else 0))
+        return self._usual_limit // 2 // (1 + self._fellowship.others)
 
     def _pack(self, generation: Generation) -> None:
         try:
@@ -315,9 +276,8 @@ class Writer:
     # deletes ----------------------------------------------------------------------------------------------------------
 
     async def hear(self) -> None:
-        """Return when everything is known that other gateways acknowledged before now, or have not told within seconds."""
-        if self._others is not None:
-            await asyncio.to_thread(self._others.wait_for_look, HEARD_S)
+        """See Fellowship.hear."""
+        await self._fellowship.hear()
 
     async def delete(self, record: entry.DeleteEntry) -> tuple[int, set[int]]:
         """Carry out a delete; return how many points went and the refs that lost any. Durable on return."""
@@ -388,24 +348,21 @@ class Writer:
         async with self._maintenance:
             if not self.head.frozen and self.head.active.points:
                 await self._freeze()
-            if self._others is not None and self.head.frozen:
-                # what they have overwritten or deleted until the freeze must be known, see `overwritten`
-                await loop.run_in_executor(self._worker, self._others.wait_for_look, HEARD_S)
+            if self.head.frozen:  # what others overwrote or deleted until the freeze must be known, see `overwritten`
+                await self._fellowship.hear()
             for generation in self.head.frozen:
                 await loop.run_in_executor(self._worker, self._flush_one, generation, until)
-                if self._others is not None:
-                    await self._own_journal().mark(entry.MarkEntry(released=generation.segments))
+                await self._fellowship.tell(entry.MarkEntry(released=generation.segments))
                 await loop.run_in_executor(self._worker, self._release, generation)
 
     async def _freeze(self) -> None:
         assert self.journal is not None
         loop = asyncio.get_running_loop()
-        number = await loop.run_in_executor(self._worker, self._next_number, self.head.active.number)
+        number = await loop.run_in_executor(self._worker, self._numbers.next, self.head.active.number)
         successor = Generation(number, [number], self._now_ms())
         frozen = self.head.active
         await self.journal.rotate(number, lambda: self._swap(successor))
-        if self._others is not None:  # above all that was committed until the rotation
-            frozen.chunk_number = await loop.run_in_executor(self._worker, self._next_number, number)
+        frozen.chunk_number = await self._fellowship.frozen_number(number)
         living = self.receipts.living()
         if living:  # the segments that hold them are about to go
             await self.journal.note(living)
@@ -438,8 +395,8 @@ class Writer:
             loop = asyncio.get_running_loop()
             swept = await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
         changed = self._sweeper.take_changed()
-        if self._others is not None and changed:
-            await self._own_journal().mark(entry.MarkEntry(changed=changed))
+        if changed:
+            await self._fellowship.tell(entry.MarkEntry(changed=changed))
         return swept
 
     @property
@@ -470,8 +427,8 @@ class Writer:
             "flush_failures": self.flush_failures,
             "points_swept": self._sweeper.points_swept,
             "head_points": self.head.points,
-            "gateways_followed": self._others.count if self._others else 0,
-            "gateways_succeeded": self._neighbours.adopted if self._neighbours else 0,
+            "gateways_followed": self._fellowship.others,
+            "gateways_succeeded": self._fellowship.succeeded,
             "head_bytes": self.head.memory_bytes,
             "journal_entries": journal.entries if journal else 0,
             "journal_bytes_written": journal.bytes_written if journal else 0,
