@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import disk, index_million, ingest, memory, query, recovery
+from bench import disk, fairness, index_million, ingest, memory, query, recovery
 from bench.figures import Figure, as_json, fresh_server, table
 
 
@@ -30,6 +30,7 @@ def plan(quick: bool) -> dict[str, Callable[[], list[Figure]]]:
         "memory": lambda: memory.measure(scale),
         "query": lambda: query.measure(repeat=20 if quick else 50, hours=2 if quick else 12),
         "index": lambda: index_million.measure(100_000 if quick else 1_000_000),
+        "fairness": lambda: fairness.measure(seconds=2.0 if quick else 6.0, rounds=1 if quick else 3),
         "recovery": lambda: recovery.measure(50_000_000 if quick else 1_000_000_000),
     }
 
