@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 
 from amondawa.auth.disclosure import disclosed
-from amondawa.auth.hashing import TagHasher, is_hash
-from amondawa.auth.vault import Document, Vault
-from amondawa.errors import BadRequest, Corrupt
-from amondawa.model.query import Query, Selection, TagFilter
+from amondawa.auth.hashing import is_hash
+from amondawa.model.query import Query, Selection
 from amondawa.protocols.kairosdb.running import label_of
 from amondawa.store.base import BlockStore
 from amondawa.store.dynamodb.store import DynamoStore, Options
@@ -31,36 +29,6 @@ CLEAR = "alice-example"
 METRICS = ("m.kairosdb", "m.native", "m.opentsdb", "m.opentsdb_port", "m.kairosdb_telnet_port")
 KAIROSDB_QUERY = "/api/v1/datapoints/query"
 RUNNING = "/api/v1/admin/runningqueries"
-
-# hashes ---------------------------------------------------------------------------------------------------------------
-
-
-def test_hashes_are_equal_for_equal_values_of_one_tag_and_key_only():
-    one, other = TagHasher(frozenset({"user"}), b"1" * 32), TagHasher(frozenset({"user"}), b"2" * 32)
-    assert one.hashed("user", "a") == one.hashed("user", "a")
-    assert (
-        len({one.hashed("user", "a"), one.hashed("mail", "a"), one.hashed("user", "b"), other.hashed("user", "a")}) == 4
-    )
-    assert one.hashed("user", one.hashed("user", "a")) == one.hashed("user", "a")
-
-
-def test_only_chosen_tags_are_hashed_or_all():
-    tags = (("host", "a"), ("user", "b"))
-    chosen = dict(TagHasher(frozenset({"user"}), b"k").tags(tags))
-    assert chosen["host"] == "a"
-    assert chosen["user"] != "b"
-    assert not {"a", "b"} & set(dict(TagHasher(frozenset({"*"}), b"k").tags(tags)).values())
-
-
-def test_patterns_on_a_hashed_tag_are_refused_and_lists_are_not():
-    hasher = TagHasher(frozenset({"user"}), b"k")
-    with pytest.raises(BadRequest, match="hash"):
-        hasher.selection(Selection("d", "m", (TagFilter("user", test=lambda _: True),)))
-    kept = hasher.selection(Selection("d", "m", (TagFilter("user", frozenset("ab"), negate=True), TagFilter("user"))))
-    assert kept.filters[0].values == {hasher.hashed("user", "a"), hasher.hashed("user", "b")}
-    assert kept.filters[0].negate
-    assert kept.filters[1] == TagFilter("user")
-
 
 # on every protocol ----------------------------------------------------------------------------------------------------
 
@@ -373,45 +341,6 @@ async def test_no_clear_value_gets_a_uid():
         renamed = await ask_opentsdb(gateway, key, f"/api/uid/rename?tagv={digest}&name={CLEAR}")
         assert renamed.status == 400
         assert "kept as hashes" in renamed.json()["error"]
-
-
-# documents ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_vault_opens_what_it_sealed_and_nothing_that_was_moved_or_changed():
-    vault, other = Vault(b"1" * 32), Vault(b"2" * 32)
-    document = Document("key", b"value")
-    sealed = vault.seal("notes", document)
-    assert vault.open("notes", sealed) == document
-    assert b"value" not in sealed
-    assert vault.name("notes", "key") == vault.name("notes", "key") != vault.name("trees", "key")
-    for one, collection, value in ((other, "notes", sealed), (vault, "trees", sealed), (vault, "notes", sealed[:-1])):
-        with pytest.raises(Corrupt):
-            one.open(collection, value)
-
-
-async def test_documents_from_before_hashing_are_read_replaced_and_deleted():
-    async with guarded() as gateway:
-        scope = gateway.process._scope.result()
-        assert scope is not None
-        door = scope.gateway
-        for key in ("a", "b", "c"):
-            await door.put_document("shop", "things", key, b"old")
-        set_rules(gateway, "shop", hashed_tags=frozenset({"user"}))
-        await door.put_document("shop", "things", "a", b"new")
-        await door.put_document("shop", "things", "ab", b"new")
-        assert await door.get_document("shop", "things", "b") == b"old"
-        assert await door.delete_document("shop", "things", "c")
-        assert not await door.delete_document("shop", "things", "c")
-        assert await door.list_documents("shop", "things", "a") == [("a", b"new"), ("ab", b"new")]
-        assert not await door.put_document_if("shop", "things", "b", b"newer", b"other")
-        assert await door.put_document_if("shop", "things", "b", b"newer", b"old")
-        assert await door.put_document_if("shop", "things", "b", b"newest", b"newer")
-        assert not await door.put_document_if("shop", "things", "b", b"x", None)
-        assert await door.list_documents("shop", "things", "b") == [("b", b"newest")]
-        assert await door.put_document_if("shop", "things", "d", b"x", None)
-        stored = await gateway.process._gateway.list_documents("shop", "things")  # type: ignore[union-attr]
-        assert all(key.startswith("~") for key, _ in stored)
 
 
 # turned on later ------------------------------------------------------------------------------------------------------
