@@ -20,7 +20,7 @@ from amondawa.model.points import Points
 from amondawa.model.result import Frame
 from amondawa.protocols.opentsdb import pages
 from amondawa.protocols.opentsdb.calls import Answer, Call, Params
-from amondawa.protocols.opentsdb.data_query import check
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, check
 from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.javamap import java_order
@@ -60,16 +60,15 @@ class Curve:
 
 
 async def graph(call: Call) -> Answer:
-    """Answer `/q`.
+    """Answer `/q`, whatever the method.
 
     Raises:
         TsdbError: 400; 500 for a name that is not known (as in the original).
     """
-    call.allow("GET")
     began = time.monotonic()
     params = call.params
     size = _size(params)
-    query = check(parse_query(params), call.scope.gateway.now_ms)
+    query = _asked(params, call.scope.gateway.now_ms)
 
     def finish(answered: list[Answered], uids: Uids) -> Answer:
         curves = [_curve(frame, uids) for answer in answered for frame in answer.frames]
@@ -87,23 +86,37 @@ async def graph(call: Call) -> Answer:
         raise TsdbError(error.message, 500) from error
 
 
+def _asked(params: Params, now_ms: int) -> CheckedQuery:
+    """Read the query.
+
+    Raises:
+        TsdbError: 400, also for what the API answers with 500.
+    """
+    try:
+        return check(parse_query(params), now_ms)
+    except TsdbError as error:
+        raise TsdbError(error.message, 400, error.details) from error
+
+
 def _curve(frame: Frame, uids: Uids) -> Curve:
     tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
     return Curve(uids.wire_name("metric", frame.metric), dict(tags), list(aggregated), frame.points)
 
 
 def ascii_lines(curve: Curve) -> Iterator[str]:
-    """Yield `metric seconds value tag=value …` for each point.
+    """Yield `metric seconds value tag=value …` for each point that is a number.
 
     Raises:
-        BadRequest: a value is not finite.
+        BadRequest: a value is infinite.
     """
     tags = "".join(f" {name}={curve.tags[name]}" for name in java_order(curve.tags))
     points = curve.points
     for at in range(len(points)):
         value = points.value_at(at)
         if isinstance(value, float):
-            if not np.isfinite(value):
+            if np.isnan(value):
+                continue
+            if np.isinf(value):
                 raise BadRequest(f"NaN or Infinity found in {curve.title}")
             shown = java_double(value)
         else:

@@ -7,7 +7,7 @@ from html import escape
 import orjson
 
 from amondawa.protocols.opentsdb.calls import Answer, Call
-from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.errors import TsdbError, error_body
 
 _PAGE = """<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>OpenTSDB: {title}</title></head><body>{body}</body></html>
@@ -44,13 +44,13 @@ async def static_file(call: Call) -> Answer:
     """Answer `/s/…` and `/favicon.ico`: there are no files.
 
     Raises:
-        TsdbError: always: 400 for a path that climbs or names no file, else 404.
+        TsdbError: 400, the path climbs or names no file.
     """
-    if call.path == "s":
+    if call.target.partition("?")[0].endswith("/s"):
         raise TsdbError(f"URI too short {call.target}", 400)
     if ".." in call.path:
         raise TsdbError("Malformed path.", 400)
-    raise TsdbError("Page Not Found", 404)
+    return Answer(error_body(404, "Page not found"), 404)
 
 
 def error_page(error: TsdbError, as_json: bool) -> Answer:

@@ -160,7 +160,7 @@ def checked_method(call: Call) -> str:
         TsdbError: 405, or 400 for a delete that the settings do not allow.
     """
     method = call.api_method
-    if method not in METHODS:
+    if call.method not in METHODS:
         raise method_not_allowed(call.method)
     if method == "DELETE" and not call.scope.settings.opentsdb_allow_delete:
         raise _delete_refused()

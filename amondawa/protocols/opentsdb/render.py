@@ -213,7 +213,7 @@ def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
             {"tagk": one.tag_name, "filter": one.text, "group_by": one.group_by, "type": one.shown_kind}
             for one in asked.filters
         ],
-        "percentiles": list(asked.percentiles) or None,
+        "percentiles": [float(str(np.float32(one))) for one in asked.percentiles] or None,
         "index": sub.index,
         "showHistogramBuckets": asked.show_buckets,
         "useMultiGets": True,

@@ -175,7 +175,7 @@ def _check_serializer(call: Call) -> None:
 def _response(call: Call, answer: Answer, headers: dict[str, str]) -> web.Response:
     body = answer.body
     callback = call.params.get("jsonp")
-    if callback and answer.content_type == JSON_TYPE and body:
+    if callback and answer.content_type == JSON_TYPE and body and call.path.split("/", 1)[0] == "api":
         body = b"%s(%s)" % (callback.encode(), body)
     sent = {**headers, **answer.headers}
     if body or answer.status not in (204, 304):

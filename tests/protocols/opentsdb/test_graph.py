@@ -55,6 +55,7 @@ async def test_without_a_form_a_page_shows_the_picture(tsdb: Served):
     ("query", "status"),
     [
         ("m=sum:m&ascii", 400),
+        (f"{RANGE}&m=sum:m{{&ascii", 400),
         (f"{RANGE}&ascii", 400),
         (f"{RANGE}&m=sum:nosuch&ascii", 500),
         ("start=abc&m=sum:m&ascii&json", 400),
@@ -66,3 +67,10 @@ async def test_without_a_form_a_page_shows_the_picture(tsdb: Served):
 async def test_requests_that_are_not_right(tsdb: Served, query: str, status: int):
     await filled(tsdb)
     assert (await tsdb.ask("GET", f"/q?{query}"))[0] == status
+
+
+async def test_text_leaves_out_what_is_no_number_and_any_method_is_served(tsdb: Served):
+    await filled(tsdb)
+    for method in ("GET", "POST", "DELETE"):
+        _, body, _ = await tsdb.raw(method, f"/q?{RANGE}&m=sum:1m-avg-nan:m&ascii")
+        assert [line.split()[1] for line in body.decode().splitlines()] == [str(START_S + at) for at in (0, 60, 120)]

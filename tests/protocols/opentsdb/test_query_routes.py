@@ -255,3 +255,39 @@ async def test_a_passed_limit_is_answered_in_the_dialects_shape():
         assert headers["reason"].startswith("the query would read more")
     finally:
         await tsdb.client.close()
+
+
+async def test_the_echo_of_a_query_shows_filters_percentiles_and_bare_stars_as_the_original(tsdb: Served):
+    await tsdb.put("m")
+
+    async def echoed(path: str) -> dict[str, Any]:
+        _, [answer] = await tsdb.ask("GET", f"/api/query?start={START_S}&end={START_S + 60}&show_query&{path}")
+        query: dict[str, Any] = answer["query"]
+        return query
+
+    assert (await echoed("m=sum:m"))["filterTagKs"] is None
+    grouped = await echoed("m=sum:m{host=a*}")
+    assert (grouped["filterTagKs"], grouped["tags"]) == (["AAAB"], {"host": "wildcard(a*)"})
+    assert grouped["filters"][0]["type"] == "wildcard"
+
+
+async def test_an_override_that_is_no_delete_leaves_a_get_a_get(tsdb: Served):
+    await tsdb.put("m")
+    path = f"/api/query?start={START_S}&end={START_S + 60}&m=sum:m"
+    assert await tsdb.ask("GET", f"{path}&method_override=put") == await tsdb.ask("GET", path)
+
+
+async def test_a_delete_reads_the_query_string_only(tsdb: Served):
+    body = {"start": START_S, "queries": [{"aggregator": "sum", "metric": "m"}]}
+    status, answer = await tsdb.ask("DELETE", "/api/query", body)
+    assert (status, answer["error"]["message"]) == (400, "Missing parameter <code>start</code>")
+
+
+async def test_what_follows_the_json_of_a_body_is_not_looked_at_and_null_is_an_internal_error(tsdb: Served):
+    await tsdb.put("m")
+    body = (
+        f'{{"start":{START_S},"end":{START_S + 60},"ms":true,"queries":[{{"aggregator":"sum","metric":"m"}}]}} and more'
+    )
+    status, [answer] = await tsdb.ask("POST", "/api/query", body.encode())
+    assert (status, answer["dps"]) == (200, {str(START_S): 1})
+    assert (await tsdb.ask("POST", "/api/query", b"null"))[0] == 500

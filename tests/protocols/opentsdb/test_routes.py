@@ -233,3 +233,17 @@ async def test_only_queries_of_the_own_domain_are_listed(tsdb: Served, monkeypat
     running = [{"id": 1, "domain": "default"}, {"id": 2, "domain": "other"}]
     monkeypatch.setattr(tsdb.scope.gateway, "running_queries", lambda: running)
     assert await tsdb.ask("GET", "/api/stats/query") == (200, {"running": running[:1], "completed": []})
+
+
+async def test_no_static_file_is_there(tsdb: Served):
+    missing = {"error": {"code": 404, "message": "Page not found"}}
+    assert await tsdb.ask("GET", "/s/nosuch.js") == (404, missing)
+    assert await tsdb.ask("GET", "/favicon.ico") == (404, missing)
+    assert (await tsdb.ask("GET", "/s"))[0] == 400
+
+
+async def test_callbacks_wrap_answers_of_the_api_only(tsdb: Served):
+    _, body, _ = await tsdb.raw("GET", "/aggregators?jsonp=cb")
+    assert body.startswith(b"[")
+    _, body, _ = await tsdb.raw("GET", "/api/aggregators?jsonp=cb")
+    assert body.startswith(b"cb([")
