@@ -87,7 +87,7 @@ class Deleter:
     def _delete_in_head(
         self, chosen: list[tuple[MetricSeries, Int32s]], record: entry.DeleteEntry
     ) -> tuple[int, set[int]]:
-        view = self._head.unstored_view()  # what is in chunks is counted there
+        view = self._head.view()  # what is in chunks is counted there
         count = 0
         touched: set[int] = set()
         for _, refs in chosen:

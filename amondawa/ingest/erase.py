@@ -12,7 +12,7 @@ from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NO_REFS, NameTable, RowDirectory
 from amondawa.ingest.erase_rolled import CutRollup, RolledCut, between, cut_rolled, untouched
-from amondawa.ingest.head import member_of
+from amondawa.ingest.head_view import member_of
 from amondawa.ingest.late import late_items
 from amondawa.ingest.turns import Turns
 from amondawa.model.points import Int32s, Int64s, Points
@@ -103,7 +103,8 @@ class Eraser:
                 def cut(points: Points, kept_ms: Int64s | None = kept_ms) -> tuple[Points, int]:
                     return _cut(points, start_ms, end_ms, kept_ms)
 
-                self.cut(metric, block, base_s, np.array([ref], np.int32), cut, lambda number: number in numbers)
+                for number in sorted(numbers):  # each by itself: another gateway's chunk may come between two
+                    self.cut(metric, block, base_s, np.array([ref], np.int32), cut, _only(number))
 
     def cut(
         self,
@@ -225,6 +226,10 @@ class Eraser:
         if not len(left):
             return {*known, ("", "")}, True
         return set(known) - self._registry.pairs_of(metric, left), False
+
+
+def _only(number: int) -> ChooseChunk:
+    return lambda one: one == number
 
 
 def _until(newest: int) -> ChooseChunk:

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from amondawa.ingest.head_view import HeadView, Snapshot
 from amondawa.ingest.run import LATEST, PageCache, Run, Tombstone, join_batches
-from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
+from amondawa.model.points import Int32s, Int64s, WriteBatch
 
 JOIN_BATCHES = 64
 JOIN_POINTS = 16_384
@@ -139,104 +139,10 @@ class Generation:
             self._group_young()
             return [*self._packed, *self._raw]
 
-    def snapshot(self) -> tuple[list[Run], list[WriteBatch]]:
+    def snapshot(self) -> Snapshot:
         """Return runs and younger batches, in order of arrival; neither list changes afterwards."""
         with self._lock:
             return [*self._packed, *self._raw], list(self._young)
-
-
-class HeadView:
-    """A snapshot of all generations for one query.
-
-    Args:
-        now_ms: series whose points have all expired by then are not named.
-    """
-
-    def __init__(self, generations: Sequence[Generation], cache: PageCache, now_ms: int = -(2**63)) -> None:
-        self._cache = cache
-        self._now_ms = now_ms
-        self._stages = [generation.snapshot() for generation in generations]
-
-    def _refs_of(self, batch: WriteBatch) -> Int32s:
-        """Return the refs of a batch's points that have not expired."""
-        return batch.refs if batch.expires_ms is None else batch.refs[_unexpired(batch.expires_ms, self._now_ms)]
-
-    def refs(self) -> Int32s:
-        """Return the series that have points here (int32, ascending)."""
-        parts = [run.live_refs(self._cache, self._now_ms) for runs, _ in self._stages for run in runs]
-        parts += [self._refs_of(batch) for _, young in self._stages for batch in young]
-        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
-
-    def among(self, refs: Int32s) -> Int32s:
-        """Return those of the given refs (ascending) that have points here."""
-        if not len(refs):
-            return refs
-        parts = []
-        for runs, young in self._stages:
-            parts += [member_of(refs, run.live_refs(self._cache, self._now_ms)) for run in runs]
-            parts += [member_of(refs, np.unique(self._refs_of(batch))) for batch in young]
-        parts = [part for part in parts if len(part)]
-        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int32)
-
-    def among_between(self, refs: Int32s, start_ms: int, end_ms: int) -> Int32s:
-        """Return those of the given refs (ascending) whose points here span times of the inclusive range."""
-        parts = [refs[:0]]
-        for runs, young in self._stages:
-            for run in runs:
-                among = member_of(refs, run.spanning(start_ms, end_ms))
-                parts.append(np.intersect1d(among, run.live_refs(self._cache, self._now_ms), assume_unique=True))
-            for batch in young:
-                inside = (batch.times_ms <= end_ms) & (batch.times_ms >= start_ms)
-                if batch.expires_ms is not None:
-                    inside &= _unexpired(batch.expires_ms, self._now_ms)
-                parts.append(member_of(refs, np.unique(batch.refs[inside])))
-        return np.unique(np.concatenate(parts))
-
-    def parts_of(self, refs: Int32s) -> dict[int, list[Points]]:
-        """Return the points of each of the refs (ascending) in order of arrival; times in any order."""
-        found: dict[int, list[Points]] = {}
-        if not len(refs):
-            return found
-        for runs, young in self._stages:
-            for run in runs:
-                for ref in member_of(refs, run.refs).tolist():
-                    points = run.points_of(ref, self._cache)
-                    if points is not None:
-                        found.setdefault(ref, []).append(points)
-            for batch in young:
-                self._from_batch(batch, refs, found)
-        return found
-
-    @staticmethod
-    def _from_batch(batch: WriteBatch, refs: Int32s, found: dict[int, list[Points]]) -> None:
-        if len(refs) == 1:
-            hits = np.flatnonzero(batch.refs == refs[0])
-        else:
-            at = np.searchsorted(refs, batch.refs)
-            at[at == len(refs)] = 0
-            hits = np.flatnonzero(refs[at] == batch.refs)
-        if not len(hits):
-            return
-        owners = batch.refs[hits]
-        points = batch.points()
-        for ref in np.unique(owners).tolist():
-            found.setdefault(ref, []).append(points.take(hits[owners == ref]))
-
-
-def _unexpired(expires_ms: Int64s, now_ms: int) -> npt.NDArray[np.bool_]:
-    """Return which points have not expired by now (bool[n])."""
-    alive: npt.NDArray[np.bool_] = (expires_ms == 0) | (expires_ms > now_ms)
-    return alive
-
-
-def member_of(refs: Int32s, sorted_refs: Int32s) -> Int32s:
-    """Return those of `refs` (ascending) that are in `sorted_refs` (ascending), in order."""
-    if not len(refs) or not len(sorted_refs):
-        return refs[:0]
-    at = np.searchsorted(sorted_refs, refs)
-    at[at == len(sorted_refs)] = 0
-    hits: Int32s = refs[sorted_refs[at] == refs]
-    return hits
 
 
 class Head:
@@ -352,23 +258,17 @@ class Head:
                 self.delete(tombstone)
 
     def view(self, now_ms: int = -(2**63)) -> HeadView:
-        """Take a snapshot for reading; see HeadView."""
+        """Take a snapshot of what is not in chunks for reading; see HeadView."""
         # the active one first: a generation frozen in between is then found among the frozen, never missed. The kept ones
-        # last: what is released in between is then found there or in the chunks
-        own = self._own()
-        copies = self._copies
-        kept = [one for one in self._kept if one not in own and one not in copies]
-        return HeadView([*kept, *copies, *own], self.cache, now_ms)
-
-    def unstored_view(self) -> HeadView:
-        """Take a snapshot of what is not in chunks yet: points of rolled-up rows must not be met twice."""
-        own = self._own()
-        return HeadView([*self._copies, *own], self.cache)
+        # last: what is released in between is then found there
+        waiting = [*self._copies, *self._own()]
+        kept = [one for one in self._kept if one not in waiting]
+        return HeadView(_snapshots(waiting), self.cache, _snapshots(kept), now_ms)
 
     def later_times(self, refs: Int32s, start_ms: int, end_ms: int, stamp: int) -> dict[int, Int64s]:
         """Return by ref the times (ms, ascending) of points in the inclusive range that were committed after a stamp (us)."""
         found: dict[int, Int64s] = {}
-        view = self.view()
+        view = HeadView(_snapshots([*self._copies, *self._own(), *self._kept]), self.cache)
         for ref, parts in view.parts_of(view.among(refs)).items():
             times = [
                 part.times_ms[(part.times_ms >= start_ms) & (part.times_ms <= end_ms) & (part.stamps > stamp)]
@@ -386,9 +286,13 @@ class Head:
 
     def own_view(self) -> HeadView:
         """Take a snapshot of this gateway's own generations alone."""
-        return HeadView(self._own(), self.cache)
+        return HeadView(_snapshots(self._own()), self.cache)
 
     def _own(self) -> list[Generation]:
         active = self.active
         frozen = self._frozen
         return list(frozen) if active in frozen else [*frozen, active]
+
+
+def _snapshots(generations: Sequence[Generation]) -> list[Snapshot]:
+    return [generation.snapshot() for generation in generations]

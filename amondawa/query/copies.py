@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from amondawa.ingest.head import HeadView
+from amondawa.ingest.head_view import HeadView
 from amondawa.model.points import Int32s
 from amondawa.query.budget import Budget
 from amondawa.query.cache import RowName

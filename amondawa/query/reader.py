@@ -10,7 +10,8 @@ import numpy as np
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NO_REFS, RowDirectory
-from amondawa.ingest.head import Head, HeadView, member_of
+from amondawa.ingest.head import Head
+from amondawa.ingest.head_view import HeadView, member_of
 from amondawa.model.points import Int32s, Kind, Points
 from amondawa.model.query import Identity, Query, Selection
 from amondawa.model.rollup import Rollup
@@ -96,7 +97,7 @@ class Reader:
         present = np.unique(np.concatenate([in_head, *(refs for _, _, refs in wanted)])) if wanted else in_head
         budget.use_series(len(present))
         for group in _groups(present, wanted):
-            copies = Copies(self._store, plan, selection.metric, group, self._head.unstored_view)
+            copies = Copies(self._store, plan, selection.metric, group, self._head.view)
             yield from self._read_group(
                 group, wanted, member_of(group, in_head), view, query, budget, now_ms, metric, copies
             )
@@ -162,7 +163,7 @@ class Reader:
         read = {one.ref: one for one in others}
         for _ in range(_TRIES):
             epoch = self.cache.epoch
-            fresh = self._head.unstored_view()
+            fresh = self._head.view()
             among, beside = fresh.among(contested), copies.beside(fresh)
             again = list(
                 self._read_group(contested, wanted, among, fresh, query, budget, now_ms, metric, beside, is_again=True)
