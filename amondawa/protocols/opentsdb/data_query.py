@@ -267,7 +267,7 @@ def _parse_grid(text: str, start_ms: int, end_ms: int) -> Grid:
     if "all" in text:
         return Grid(1, Unit.MILLISECONDS, 1, whole=(start_ms, end_ms))
     if not text:
-        raise TsdbError(f"Invalid duration (number): {text}")
+        raise TsdbError("String index out of range: -1")
     calendar = text[-1] == "c"
     duration = text[:-1] if calendar else text
     if not duration:

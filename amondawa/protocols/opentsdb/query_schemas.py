@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, post_load, pre_load
 
 from amondawa.aggregate.counter import MAX_COUNTER, CounterRules
 from amondawa.protocols.opentsdb.data_query import DataQuery, SubQuery, float32s
@@ -71,12 +71,22 @@ class LenientSchema(Schema):
 
 
 class RateSchema(LenientSchema):
-    """`rateOptions`."""
+    """`rateOptions`; alone of all it must hold no unknown field, and a number that is null is 0."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
 
     counter = Flag(load_default=False)
     maximum = Whole(data_key="counterMax", load_default=MAX_COUNTER)
     reset = Whole(data_key="resetValue", load_default=0)
     drop_resets = Flag(data_key="dropResets", load_default=False)
+
+    @pre_load
+    def without_nulls(self, data: Any, **_: Any) -> Any:
+        """Put 0 in place of a null."""
+        return {name: 0 if value is None else value for name, value in data.items()} if isinstance(data, dict) else data
 
     @post_load
     def rules(self, data: dict[str, Any], **_: Any) -> CounterRules:

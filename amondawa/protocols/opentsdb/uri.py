@@ -93,7 +93,13 @@ def _split(text: str) -> list[str]:
 
 
 def _with_part(sub: SubQuery, part: str) -> SubQuery:
-    """Understand a part between aggregator and metric."""
+    """Understand a part between aggregator and metric.
+
+    Raises:
+        TsdbError: 500, it is empty; 400, it is not right.
+    """
+    if not part:
+        raise TsdbError("String index out of range: 0", INTERNAL)
     lower = part.lower()
     if lower.startswith("rate"):
         return replace(sub, rate=True, rate_rules=parse_rate(part) if "{" in part else sub.rate_rules)

@@ -94,3 +94,11 @@ def test_rate_options_are_read():
 def test_tsuids_and_percentiles_are_lists():
     assert sub(tsuids=["01", "02"], percentiles=[50, 99.9]).tsuids == ("01", "02")
     assert sub(percentiles=[50]).percentiles == (50.0,)
+
+
+def test_rate_options_hold_no_unknown_field_and_nulls_are_zero():
+    with pytest.raises(TsdbError, match="Unable to parse the given JSON"):
+        sub(rate=True, rateOptions={"dropcounter": True})
+    rules = sub(rate=True, rateOptions={"counter": None, "counterMax": None}).rate_rules
+    assert rules is not None
+    assert (rules.counter, rules.maximum) == (False, 0)
