@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from amondawa.errors import Unavailable
 from amondawa.gateway import Gateway
 from amondawa.ingest import others
 from amondawa.model.points import Kind, WriteBatch
@@ -273,3 +274,57 @@ async def test_an_orderly_end_leaves_nothing_to_adopt_and_the_others_go_on() -> 
         again = await one.start("a")
         await again.write(points(again, [("x", 2, 3)]))
         await all_answer([again, b], {"x": {0: 1, 1: 2, 2: 3}})
+
+
+def lose_answers(store: DynamoStore, times: int) -> None:
+    """Have the next appends carried out and their answers lost."""
+    append = store.journal_append
+    left = times
+
+    def lossy(segment: int, sequence: int, payload: bytes) -> None:
+        nonlocal left
+        append(segment, sequence, payload)
+        if left:
+            left -= 1
+            raise Unavailable("no answer")
+
+    store.journal_append = lossy  # type: ignore[method-assign]
+
+
+async def test_a_write_whose_answer_was_lost_is_the_same_for_all_gateways() -> None:
+    async with cluster("a", "b") as (one, (a, b)):
+        lose_answers(one.stores["a"], 2)
+        for value in (1, 2):
+            with pytest.raises(Unavailable):
+                await a.write(points(a, [("x", value, value)]))
+        await a.write(points(a, [("x", 3, 3)]))
+        await all_answer([a, b], await read(a))
+        assert set(await read(a)) == {"x"} and (await read(a))["x"][3] == 3
+        expected = await read(a)
+        await one.kill("a")
+        again = await one.start("a")
+        await all_answer([again, b], expected)
+
+
+async def test_a_delete_whose_answer_was_lost_takes_effect_for_all_or_none() -> None:
+    async with cluster("a", "b") as (one, (a, b)):
+        await a.write(points(a, [("x", 0, 1), ("x", 9, 1)]))
+        await a.flush()
+        lose_answers(one.stores["a"], 1)
+        with pytest.raises(Unavailable):
+            await a.delete(CPU, NOW_MS, NOW_MS + 5)
+        await a.write(points(a, [("x", 10, 2)]))
+        await all_answer([a, b, await one.start("d")], {"x": {9: 1, 10: 2}})
+
+
+async def test_a_flush_whose_rotation_got_no_answer_loses_nobody() -> None:
+    async with cluster("a", "b") as (one, (a, b)):
+        await a.write(points(a, [("x", 0, 1)]))
+        lose_answers(one.stores["a"], 1)
+        with pytest.raises(Unavailable):
+            await a.flush()
+        await a.write(points(a, [("x", 1, 2)]))
+        await all_answer([a, b], {"x": {0: 1, 1: 2}})
+        await a.flush()
+        await a.write(points(a, [("x", 2, 3)]))
+        await all_answer([a, b, await one.start("d")], {"x": {0: 1, 1: 2, 2: 3}})

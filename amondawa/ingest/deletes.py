@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import structlog
+
+from amondawa.errors import AmondawaError
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import RowDirectory
@@ -15,6 +18,8 @@ from amondawa.ingest.head import Head
 from amondawa.ingest.journal import Journal
 from amondawa.ingest.recovery import targets, tombstone_of
 from amondawa.model.points import Int32s
+
+log = structlog.get_logger()
 
 
 class Deleter:
@@ -49,37 +54,69 @@ class Deleter:
         self._worker = worker
         self._maintenance = maintenance
         self._journal = journal
+        self._late: set[asyncio.Task[None]] = set()
         self._forget = forget
 
     async def delete(self, record: entry.DeleteEntry) -> tuple[int, set[int]]:
-        """Carry out a delete; return how many points went and the refs that lost any. Durable on return."""
+        """Carry out a delete; return how many points went and the refs that lost any. Durable on return.
+
+        Raises:
+            Unavailable: it is not known whether it is in the journal. When it turns out that it is, it is carried out then.
+        """
         loop = asyncio.get_running_loop()
+        refused = False
         async with self._maintenance:
             chosen = await loop.run_in_executor(self._worker, self._targets, record)
-            before: list[tuple[int, set[int]]] = []
-            stamped = record
+            hidden: list[tuple[entry.DeleteEntry, int, set[int]]] = []
 
             def apply(durable: entry.DeleteEntry) -> None:
-                nonlocal stamped
-                stamped = durable
-                before.append(self._delete_in_head(chosen, durable))
+                hidden.append((durable, *self._delete_in_head(chosen, durable)))
+                self._remember(durable)
+                if refused:
+                    late = loop.create_task(self._erase_late(durable, chosen))
+                    self._late.add(late)
+                    late.add_done_callback(self._late.discard)
 
-            await self._journal().delete(record, apply)
-            self._remember(stamped)
-            count, touched = before[0]
-            if self._forget is not None:
-                for metric, _ in chosen:
-                    self._forget(metric)
-                chosen = await loop.run_in_executor(self._worker, self._targets, record)
-            for metric, refs in chosen:
-                erased, hit = await loop.run_in_executor(
-                    self._worker, self._eraser.erase, metric, refs, record.start_ms, record.end_ms, stamped.stamp
-                )
-                count += erased
-                touched |= hit
+            try:
+                await self._journal().delete(record, apply)
+            except AmondawaError:
+                refused = True
+                raise
+            durable, count, touched = hidden[0]
+            erased, hit = await self._erase(durable, chosen)
+        await self._tell(chosen)
+        return count + erased, touched | hit
+
+    async def _erase(
+        self, record: entry.DeleteEntry, chosen: list[tuple[MetricSeries, Int32s]]
+    ) -> tuple[int, set[int]]:
+        """Remove the points from the chunks; return how many went and the refs that lost any."""
+        loop = asyncio.get_running_loop()
+        if self._forget is not None:
+            for metric, _ in chosen:
+                self._forget(metric)
+            chosen = await loop.run_in_executor(self._worker, self._targets, record)
+        count = 0
+        touched: set[int] = set()
+        for metric, refs in chosen:
+            erased, hit = await loop.run_in_executor(
+                self._worker, self._eraser.erase, metric, refs, record.start_ms, record.end_ms, record.stamp
+            )
+            count += erased
+            touched |= hit
+        return count, touched
+
+    async def _erase_late(self, record: entry.DeleteEntry, chosen: list[tuple[MetricSeries, Int32s]]) -> None:
+        try:
+            async with self._maintenance:
+                await self._erase(record, chosen)
+            await self._tell(chosen)
+        except AmondawaError as error:
+            log.warning("a delete is not carried out yet; the next start does it", error=str(error))
+
+    async def _tell(self, chosen: list[tuple[MetricSeries, Int32s]]) -> None:
         if self._forget is not None and chosen:
             await self._journal().mark(entry.MarkEntry(changed=[metric.metric_key for metric, _ in chosen]))
-        return count, touched
 
     def _targets(self, record: entry.DeleteEntry) -> list[tuple[MetricSeries, Int32s]]:
         return list(targets(record, self._registry, self._directory))

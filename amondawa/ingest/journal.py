@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from amondawa.errors import AmondawaError, StoreError
+from amondawa.errors import AmondawaError, StoreError, Unavailable
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
 from amondawa.ingest.fairness import SHARED_POINTS, FairQueue, Shares
@@ -20,7 +20,7 @@ from amondawa.ingest.spooling import Spooling
 from amondawa.ingest.stamps import StampClock
 from amondawa.model.acknowledgement import Ack
 from amondawa.model.company import Company
-from amondawa.model.points import Points, WriteBatch
+from amondawa.model.points import Int32s, Points, WriteBatch
 from amondawa.model.receipt import Receipt, take_receipt
 from amondawa.store import keys
 from amondawa.store.base import BlockStore
@@ -106,6 +106,7 @@ class Journal:
         self.pending = Shares(PENDING_BYTES)
         self._wakeup = threading.Condition()
         self._stopping = False
+        self._unsettled: tuple[bytes, Callable[[], None]] | None = None
         self.entries = 0
         self.bytes_written = 0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -202,24 +203,24 @@ class Journal:
         first = group[0]
         if isinstance(first, _Rotate):
             self._require_direct("a segment cannot be ended")
+            self._settle()
             if self._clock is not None:
                 mark = entry.MarkEntry(next_segment=first.segment, stamp=self._clock.next())
-                self._append(entry.encode_mark(mark))
-            self.segment, self._sequence = first.segment, 0
-            self._names.clear()
-            self._loop.call_soon_threadsafe(self._apply, first)
+                self._append(entry.encode_mark(mark), lambda: self._rotated(first))
+            self._rotated(first)
         elif isinstance(first, _Delete):
             self._require_direct("points cannot be deleted")
+            self._settle()
             if self._clock is not None and not first.record.stamp:
                 first.record = replace(first.record, stamp=self._clock.next())
             with paid_by({_domain_of(first.record): 1.0}):
-                self._append(entry.encode_delete(first.record))
-            self._loop.call_soon_threadsafe(self._apply, first)
+                self._append(entry.encode_delete(first.record), lambda: self._on_loop(self._apply, first))
+            self._on_loop(self._apply, first)
         elif isinstance(first, _Mark):
             if self._clock is not None:
                 first.record = replace(first.record, stamp=self._clock.next())
             self._keep(LooseEntry(first.record))
-            self._loop.call_soon_threadsafe(self._apply, first)
+            self._on_loop(self._apply, first)
         else:
             writes = [one for one in group if isinstance(one, _Write)]
             batch = join_batches([one.batch for one in writes])
@@ -228,7 +229,7 @@ class Journal:
             ack = self._keep(LooseEntry(batch, stamp, receipts, _points_by_domain(writes)))
             if stamp:
                 batch = replace(batch, stamps=entry.same_stamp(stamp, len(batch)))
-            self._loop.call_soon_threadsafe(self._take, writes, batch, ack)
+            self._on_loop(self._take, writes, batch, ack)
 
     def _require_direct(self, what: str) -> None:
         if self._spooling is not None:
@@ -243,16 +244,49 @@ class Journal:
 
     def _store_entry(self, loose: LooseEntry) -> None:
         """Append an entry to the present segment (journal thread; that of the spool while it is drained)."""
+        self._settle()
         payload, new_refs = loose.encode(self._names, self._registry)
+        spools = self._spooling is not None and self._spooling.accepts
         with paid_by(loose.payers):
-            self._append(payload)
+            self._append(payload, None if spools else lambda: self._stored_late(loose, new_refs))
         self._names.add(new_refs)
 
-    def _append(self, payload: bytes) -> None:
-        self._store.journal_append(self.segment, self._sequence, payload)
+    def _rotated(self, operation: _Rotate) -> None:
+        self.segment, self._sequence = operation.segment, 0
+        self._names.clear()
+        self._on_loop(self._apply, operation)
+
+    def _stored_late(self, loose: LooseEntry, new_refs: Int32s) -> None:
+        """Take points that were refused because it was not known that they are stored."""
+        self._names.add(new_refs)
+        if isinstance(loose.record, WriteBatch):
+            self._on_loop(self._taken, replace(loose.record, stamps=entry.same_stamp(loose.stamp, len(loose.record))))
+
+    def _append(self, payload: bytes, late: Callable[[], None] | None = None) -> None:
+        """Append an entry. Where others follow the journal, one of which it is not known whether it is there stays the next.
+
+        It may have been read: no other entry may get its place. `late` does what follows from it then.
+        """
+        try:
+            self._store.journal_append(self.segment, self._sequence, payload)
+        except Unavailable:
+            if self._clock is not None and late is not None:
+                self._unsettled = payload, late
+            raise
         self._sequence += 1
         self.entries += 1
         self.bytes_written += len(payload)
+
+    def _settle(self) -> None:
+        """Append what may or may not be in the journal before anything else. Raises Unavailable."""
+        if self._unsettled is not None:
+            payload, late = self._unsettled
+            self._append(payload)
+            self._unsettled = None
+            late()
+
+    def _on_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
 
     # back on the event loop -------------------------------------------------------------------------------------------
 
