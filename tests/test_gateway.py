@@ -200,9 +200,8 @@ async def abandon(gateway: Gateway) -> None:
     """Leave a gateway as a crash would: nothing is flushed, its threads end."""
     writer = gateway._writer
     writer._accepting = False
-    assert writer._loop_task is not None and writer.journal is not None
-    writer._loop_task.cancel()
-    await asyncio.gather(writer._loop_task, return_exceptions=True)
+    assert writer.journal is not None
+    await writer._flushes.stop()
     await writer.journal.stop()
     await gateway._upkeep.stop()
     for pool in (writer._worker, writer._packer, gateway._executor.pool, gateway._io):

@@ -68,8 +68,8 @@ async def crash(gateway: Gateway, store: DynamoStore) -> None:
     writer: Any = gateway._writer
     parts: Any = store._parts
     writer._accepting = False
-    writer._loop_task.cancel()
-    await asyncio.to_thread(writer._fellowship._others.stop)
+    await writer._flushes.stop()
+    await asyncio.to_thread(writer.fellowship._others.stop)
     await writer.journal.stop()
     await gateway._upkeep.stop()
     lease = parts.lease
@@ -245,7 +245,7 @@ async def test_a_restarted_gateway_knows_what_it_missed() -> None:
         await a.write(points(a, [("x", 0, 1), ("y", 0, 1), ("z", 0, 1)]))
         await all_answer([b], {"x": {0: 1}, "y": {0: 1}, "z": {0: 1}})
         await one.kill("a")
-        b._writer._fellowship._others._heir = Nobody()  # type: ignore[union-attr]
+        b._writer.fellowship._others._heir = Nobody()  # type: ignore[union-attr]
         await b.write(points(b, [("x", 0, 2)]))
         await b.delete(Selection("default", "cpu"), NOW_MS + 5, NOW_MS + 6)
         await b.flush()

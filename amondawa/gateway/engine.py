@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from amondawa.errors import StorageFull
 from amondawa.gateway.door import Watcher
+from amondawa.gateway.parts import rollup_runner
 from amondawa.index.blocks import OpenBlocks
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
@@ -20,12 +21,11 @@ from amondawa.ingest.entry import DeleteEntry
 from amondawa.ingest.foresight import Foresight
 from amondawa.ingest.maintenance import Maintainer, Report, Rules
 from amondawa.ingest.receipts import ReceiptBook
-from amondawa.ingest.rollup import BlockRoller, RollupReport, Step
+from amondawa.ingest.rollup import RollupReport, Step
 from amondawa.ingest.rollup_run import LEASE_MS as ROLLUP_LEASE_MS
-from amondawa.ingest.rollup_run import RollupRunner
 from amondawa.ingest.spooling import open_spooling
 from amondawa.ingest.upkeep import Upkeep
-from amondawa.ingest.writer import SETTLE_S, Writer
+from amondawa.ingest.writer import Writer
 from amondawa.model.acknowledgement import note_acknowledgement
 from amondawa.model.points import WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
@@ -92,7 +92,10 @@ class Gateway:
         )
         rules, self._holder = Rules.of_settings(settings), settings.gateway_id or socket.gethostname()
         maintainer = Maintainer(store, self._blocks, rules, self._holder, self._forget)
-        self._rollups = self._rollup_runner(settings, self._holder)
+        lease = TimedLease(store, "rollup", self._holder, ROLLUP_LEASE_MS)
+        self._rollups = rollup_runner(
+            settings, store, self._registry, self._blocks, self._names, self._writer, lease, self._cache.drop, now_ms
+        )
         self._upkeep = Upkeep(maintainer, self._age, now_ms, billed=store.bills_writes)
         reader = Reader(store, self._registry, self._directory, self._writer.head, self._cache, retention, now_ms)
         self._reader = reader
@@ -106,41 +109,21 @@ class Gateway:
             seconds=settings.query_seconds,
             now_ms=now_ms,
         )
-        self._foresight = self._foreseeing(settings) if settings.store == "dynamodb" else None
+        self._foresight = None
+        if settings.store == "dynamodb":
+            self._foresight = Foresight(
+                self._registry,
+                self._directory,
+                self._names,
+                self._blocks,
+                self._writer.head,
+                settings.default_domain,
+                lambda: store.outage,
+                now_ms,
+            )
         self._io = ThreadPoolExecutor(2, "documents")
         self._full_until_ms = 0
         self._watchers: tuple[Watcher, ...] = ()
-
-    def _foreseeing(self, settings: Settings) -> Foresight:
-        """Return what reads ahead of an outage."""
-        return Foresight(
-            self._registry,
-            self._directory,
-            self._names,
-            self._blocks,
-            self._writer.head,
-            settings.default_domain,
-            lambda: self._store.outage,
-            self._now_ms,
-        )
-
-    def _rollup_runner(self, settings: Settings, holder: str) -> RollupRunner:
-        """Return what rolls old blocks up, in the background and when asked to."""
-        store, writer = self._store, self._writer
-        settle_s = settings.flush_age_s + SETTLE_S if store.bills_writes else 0
-        roller = BlockRoller(store, self._registry, self._blocks, self._names, self._cache.drop, self._now_ms, settle_s)
-        rules = RollupRules.parse(settings.rollup, settings.store_column_height_s)
-        lease = TimedLease(store, "rollup", holder, ROLLUP_LEASE_MS)
-        return RollupRunner(
-            roller,
-            rules,
-            lease,
-            writer.flush,
-            writer.exclusively,
-            lambda: writer.is_flushing,
-            self._now_ms,
-            shared=store.bills_writes,
-        )
 
     async def _age(self) -> int:
         """Sweep, then roll up; return how many points were swept."""
@@ -329,7 +312,7 @@ class Gateway:
         return await asyncio.shield(self._delete(selection, start_ms, end_ms))
 
     async def _delete(self, selection: Selection, start_ms: int, end_ms: int) -> DeleteReport:
-        await self._writer.hear()
+        await self._writer.fellowship.hear()
         series_in = self._reader.series_in
         refs = await self._in_pool(selection.domain, lambda: series_in(selection, start_ms, end_ms))
         if not len(refs):

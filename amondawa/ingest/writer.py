@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from amondawa.ingest.erase import Eraser
 from amondawa.ingest.fairness import Shares, cut
 from amondawa.ingest.fellowship import Fellowship
 from amondawa.ingest.flush import Flusher
+from amondawa.ingest.flush_loop import FlushLoop
 from amondawa.ingest.head import Generation, Head
 from amondawa.ingest.journal import PENDING_BYTES, Journal
 from amondawa.ingest.neighbours import Caches
@@ -95,15 +95,14 @@ class Writer:
         self._worker = ThreadPoolExecutor(1, "flush")
         self._packer = ThreadPoolExecutor(1, "pack")
         self._maintenance = asyncio.Lock()
-        self._wanted = asyncio.Event()
+        self._flushes = FlushLoop(self._flush_is_due, self._flush_paced)
         self._packing = False
         self._accepting = False
-        self._loop_task: asyncio.Task[None] | None = None
         self.head = Head(Generation(0, [], now_ms()))
         self.journal: Journal | None = None
         self._clock = StampClock() if store.shared is not None else None
         self._numbers = Numbers(store, now_ms, self._clock)
-        self._fellowship = Fellowship(
+        self.fellowship = Fellowship(
             store,
             self._caches,
             self.head,
@@ -124,14 +123,12 @@ class Writer:
             self._maintenance,
             self._own_journal,
             self._caches.forget if store.shared is not None else None,
-            self._fellowship.remember,
+            self.fellowship.remember,
         )
         self.receipts = ReceiptBook()
         self._filled = Shares(0)
         self.points_written = 0
         self.points_recovered = 0
-        self.flush_failures = 0
-        self.last_error = ""
 
     # life -------------------------------------------------------------------------------------------------------------
 
@@ -141,9 +138,9 @@ class Writer:
         number, recovery = await loop.run_in_executor(self._worker, self._recover)
         wait_s = self._commit_wait_s
         self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling, wait_s)
-        await self._fellowship.join(recovery, self.journal)
+        await self.fellowship.join(recovery, self.journal)
         self._accepting = True
-        self._loop_task = asyncio.create_task(self._maintain())
+        self._flushes.start()
 
     def _recover(self) -> tuple[int, Recovery]:
         """Rebuild the head (worker thread); return the number of the segment to write next, and what was read."""
@@ -177,16 +174,14 @@ class Writer:
         end = time.monotonic() + deadline_s
         self._accepting = False
         self._sweeper.stop()
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.gather(self._loop_task, return_exceptions=True)
+        await self._flushes.stop()
         if self.journal is not None:
             try:
                 async with asyncio.timeout(max(0.1, end - time.monotonic())):
                     await self.flush(end)
             except (TimeoutError, AmondawaError) as error:
                 log.warning("flush at stop did not finish; the journal keeps the rest", error=str(error))
-            await self._fellowship.leave()
+            await self.fellowship.leave()
             await self.journal.stop()
         self._worker.shutdown(wait=True)
         self._packer.shutdown(wait=True)
@@ -235,7 +230,7 @@ class Writer:
         domain = self._registry.metric_of(int(batch.refs[0])).domain
         memory = self._limit * (0.9 if self._filled.most_is_of(domain) else 1.0)
         if self.journal.pending.full_for(domain) or self.memory_bytes > memory:
-            self._wanted.set()
+            self._flushes.want()
             raise Overloaded("too many points wait to be stored; slow down")
         self._filled.add(domain, batch.memory_bytes)
         if not self.journal.shared:
@@ -258,14 +253,14 @@ class Writer:
             asyncio.get_running_loop().run_in_executor(self._packer, self._pack, active)
         share = self._share_bytes
         if active.memory_bytes > share:
-            self._wanted.set()
+            self._flushes.want()
         if self.head.frozen and active.memory_bytes > share // 2:
             self._pacing.hurry()
 
     @property
     def _share_bytes(self) -> int:
         """Bytes that the active generation may take: as much is kept of each other gateway's, and is being flushed."""
-        return self._usual_limit // 2 // (1 + self._fellowship.others)
+        return self._usual_limit // 2 // (1 + self.fellowship.others)
 
     def _pack(self, generation: Generation) -> None:
         try:
@@ -274,10 +269,6 @@ class Writer:
             self._packing = False
 
     # deletes ----------------------------------------------------------------------------------------------------------
-
-    async def hear(self) -> None:
-        """See Fellowship.hear."""
-        await self._fellowship.hear()
 
     async def delete(self, record: entry.DeleteEntry) -> tuple[int, set[int]]:
         """Carry out a delete; return how many points went and the refs that lost any. Durable on return."""
@@ -288,29 +279,9 @@ class Writer:
 
     # flush ------------------------------------------------------------------------------------------------------------
 
-    async def _maintain(self) -> None:
-        """Flush when memory, age or the end of a row ask for it; after a failure wait longer and longer."""
-        pause = 1.0
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), 1.0)
-            self._wanted.clear()
-            if self.memory_bytes > self._limit * 0.8:
-                self.head.forget_kept()
-            if not self._flush_is_due():
-                continue
-            try:
-                await self._flush_paced()
-                pause = 1.0
-            except AmondawaError as error:
-                self.flush_failures += 1
-                self.last_error = str(error)
-                log.warning("flush failed, will be tried again", error=str(error), pause_s=pause)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
-                self._wanted.set()
-
     def _flush_is_due(self) -> bool:
+        if self.memory_bytes > self._limit * 0.8:
+            self.head.forget_kept()
         active = self.head.active
         if self.head.frozen:
             return True
@@ -349,10 +320,10 @@ class Writer:
             if not self.head.frozen and self.head.active.points:
                 await self._freeze()
             if self.head.frozen:  # what others overwrote or deleted until the freeze must be known, see `overwritten`
-                await self._fellowship.hear()
+                await self.fellowship.hear()
             for generation in self.head.frozen:
                 await loop.run_in_executor(self._worker, self._flush_one, generation, until)
-                await self._fellowship.tell(entry.MarkEntry(released=generation.segments))
+                await self.fellowship.tell(entry.MarkEntry(released=generation.segments))
                 await loop.run_in_executor(self._worker, self._release, generation)
 
     async def _freeze(self) -> None:
@@ -362,7 +333,7 @@ class Writer:
         successor = Generation(number, [number], self._now_ms())
         frozen = self.head.active
         await self.journal.rotate(number, lambda: self._swap(successor))
-        frozen.chunk_number = await self._fellowship.frozen_number(number)
+        frozen.chunk_number = await self.fellowship.frozen_number(number)
         living = self.receipts.living()
         if living:  # the segments that hold them are about to go
             await self.journal.note(living)
@@ -396,7 +367,7 @@ class Writer:
             swept = await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
         changed = self._sweeper.take_changed()
         if changed:
-            await self._fellowship.tell(entry.MarkEntry(changed=changed))
+            await self.fellowship.tell(entry.MarkEntry(changed=changed))
         return swept
 
     @property
@@ -424,11 +395,11 @@ class Writer:
             "points_flushed": self._flusher.points_flushed,
             "chunks_written": self._flusher.chunks_written,
             **(self.spooling.statistics() if self.spooling else {}),
-            "flush_failures": self.flush_failures,
+            "flush_failures": self._flushes.failures,
             "points_swept": self._sweeper.points_swept,
             "head_points": self.head.points,
-            "gateways_followed": self._fellowship.others,
-            "gateways_succeeded": self._fellowship.succeeded,
+            "gateways_followed": self.fellowship.others,
+            "gateways_succeeded": self.fellowship.succeeded,
             "head_bytes": self.head.memory_bytes,
             "journal_entries": journal.entries if journal else 0,
             "journal_bytes_written": journal.bytes_written if journal else 0,

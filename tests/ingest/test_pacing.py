@@ -152,8 +152,7 @@ class Simulated:
         settings = read_settings({"store": "dynamodb", "ack": "stored", "data": str(data)}, {})
         self.gateway = await Gateway.start(settings, store, lambda: int(self.clock.now_s * 1_000))
         writer = self.gateway._writer
-        assert writer._loop_task is not None
-        writer._loop_task.cancel()  # the tests flush themselves
+        await writer._flushes.stop()  # the tests flush themselves
         writer._pacing.clock, writer._pacing.pause = self.clock, self.clock.wait
         refs = [self.gateway.resolve("default", "m", (("host", f"{n:05}"),)) for n in range(SERIES)]
         for step in range(10):

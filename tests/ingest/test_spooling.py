@@ -75,8 +75,8 @@ async def end_looking(gateway: Gateway) -> None:
     """End what looks at the store by itself, and would go on looking after a crash that ends no process."""
     assert gateway._foresight is not None
     await gateway._foresight.stop()
-    if gateway._writer._fellowship._others is not None:
-        await asyncio.to_thread(gateway._writer._fellowship._others.stop)
+    if gateway._writer.fellowship._others is not None:
+        await asyncio.to_thread(gateway._writer.fellowship._others.stop)
 
 
 async def crash(gateway: Gateway) -> None:
