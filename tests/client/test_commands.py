@@ -251,10 +251,16 @@ def test_a_gateway_that_is_not_there_is_one_line_and_status_1(server: ServerProc
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to jobs in the background, which ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_a_load_with_one_line_and_130(server: ServerProcess):
     url = f"http://127.0.0.1:{server.ports.http}"
     command = [sys.executable, "-m", "amondawa", "load", "--duration", "60", "--url", url, "--domain", "stopped"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, preexec_fn=heed_ctrl_c) as process:
         deadline = time.monotonic() + 60
         while not run(server, "names", domain="stopped").stdout and time.monotonic() < deadline:
             pass
