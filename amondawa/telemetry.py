@@ -130,6 +130,8 @@ COUNTERS = frozenset(
     {
         "chunks_written",
         "flush_failures",
+        "follow_failures",
+        "gateways_succeeded",
         "journal_bytes_written",
         "journal_entries",
         "maintenance_failures",

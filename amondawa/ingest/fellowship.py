@@ -62,10 +62,13 @@ class Fellowship:
         """How many other gateways there are."""
         return self._others.count if self._others is not None else 0
 
-    @property
-    def succeeded(self) -> int:
-        """How many gateways that went this one has succeeded."""
-        return self._neighbours.adopted if self._neighbours is not None else 0
+    def statistics(self) -> dict[str, float]:
+        """Return counters and gauges: gateways that are followed now, that were succeeded, and looks that failed."""
+        return {
+            "gateways_followed": self.others,
+            "gateways_succeeded": self._neighbours.adopted if self._neighbours is not None else 0,
+            "follow_failures": self._others.failures if self._others is not None else 0,
+        }
 
     async def join(self, recovery: Recovery, journal: Journal) -> None:
         """Learn what the others hold, and have them notice this gateway's journal before it acknowledges anything."""

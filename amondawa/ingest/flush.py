@@ -134,6 +134,10 @@ class Flusher:
 
         self.note_finished()
 
+    def statistics(self) -> dict[str, float]:
+        """Return counters."""
+        return {"points_flushed": self.points_flushed, "chunks_written": self.chunks_written}
+
     def note_finished(self) -> None:
         """Note that chunks were written just now, or that it is not known when they were: after a start."""
         self.finished_us = time.time_ns() // 1000

@@ -158,6 +158,14 @@ class Journal:
         self._put(_GATEWAY, _Mark(record, done, _nothing), None)
         return done
 
+    def statistics(self) -> dict[str, float]:
+        """Return counters and gauges."""
+        return {
+            "journal_entries": self.entries,
+            "journal_bytes_written": self.bytes_written,
+            "journal_pending_bytes": self.pending_bytes,
+        }
+
     async def stop(self) -> None:
         """Commit what is queued and end the thread."""
         with self._wakeup:

@@ -142,15 +142,23 @@ class Others:
                 if time.monotonic() - self._shards_at >= SHARDS_S:
                     self._attend()
                 pause = BUSY_LOOK_S if self._look() else LOOK_S
-            except AmondawaError as error:
-                self.failures += 1
-                log.warning("the journals of other gateways could not be read, will be tried again", error=str(error))
+            except Exception as error:  # noqa: BLE001 - without this thread the gateway would answer with its own points alone
+                self._failed(error)
                 pause = RETRY_S
 
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        text = str(error) if isinstance(error, AmondawaError) else repr(error)
+        log.warning("the journals of other gateways could not be read, will be tried again", error=text)
+
     def _look(self) -> bool:
-        """Look at all tails; say whether there was anything new."""
+        """Look at all tails; say whether there was anything new. One that cannot be read keeps no other from being read."""
         started, started_us = time.monotonic(), time.time_ns() // 1000
-        found = any(list(self._pool.map(lambda tail: tail.look(), list(self._tails.values()))))
+        looks = [self._pool.submit(tail.look) for tail in list(self._tails.values())]
+        errors = [error for look in looks if (error := look.exception()) is not None]
+        found = any(look.result() for look in looks if look.exception() is None)
+        if errors:
+            raise errors[0]
         self._head.in_company = bool(self._tails)
         self._head.forget_kept(started_us - LATE_US if self._tails else LATEST)
         with self._looked:

@@ -134,8 +134,7 @@ class Writer:
 
     async def start(self) -> None:
         """Read the journal back, and those of other gateways, and begin to accept writes."""
-        loop = asyncio.get_running_loop()
-        number, recovery = await loop.run_in_executor(self._worker, self._recover)
+        number, recovery = await asyncio.get_running_loop().run_in_executor(self._worker, self._recover)
         wait_s = self._commit_wait_s
         self.journal = Journal(self._store, self._registry, number, self._taken, self._clock, self.spooling, wait_s)
         await self.fellowship.join(recovery, self.journal)
@@ -327,16 +326,15 @@ class Writer:
                 await loop.run_in_executor(self._worker, self._release, generation)
 
     async def _freeze(self) -> None:
-        assert self.journal is not None
         loop = asyncio.get_running_loop()
         number = await loop.run_in_executor(self._worker, self._numbers.next, self.head.active.number)
         successor = Generation(number, [number], self._now_ms())
         frozen = self.head.active
-        await self.journal.rotate(number, lambda: self._swap(successor))
+        await self._own_journal().rotate(number, lambda: self._swap(successor))
         frozen.chunk_number = await self.fellowship.frozen_number(number)
         living = self.receipts.living()
         if living:  # the segments that hold them are about to go
-            await self.journal.note(living)
+            await self._own_journal().note(living)
 
     def _swap(self, successor: Generation) -> None:
         self.head.freeze(successor)
@@ -363,8 +361,8 @@ class Writer:
         if self._pacing.is_pacing:
             return 0
         async with self._maintenance:
-            loop = asyncio.get_running_loop()
-            swept = await loop.run_in_executor(self._worker, self._sweeper.sweep, self._now_ms())
+            sweep, now_ms = self._sweeper.sweep, self._now_ms()
+            swept = await asyncio.get_running_loop().run_in_executor(self._worker, sweep, now_ms)
         changed = self._sweeper.take_changed()
         if changed:
             await self.fellowship.tell(entry.MarkEntry(changed=changed))
@@ -388,20 +386,15 @@ class Writer:
 
     def statistics(self) -> dict[str, float]:
         """Return counters and gauges of the write path."""
-        journal = self.journal
         return {
             "points_written": self.points_written,
             "points_recovered": self.points_recovered,
-            "points_flushed": self._flusher.points_flushed,
-            "chunks_written": self._flusher.chunks_written,
-            **(self.spooling.statistics() if self.spooling else {}),
-            "flush_failures": self._flushes.failures,
             "points_swept": self._sweeper.points_swept,
+            "flush_failures": self._flushes.failures,
             "head_points": self.head.points,
-            "gateways_followed": self.fellowship.others,
-            "gateways_succeeded": self.fellowship.succeeded,
             "head_bytes": self.head.memory_bytes,
-            "journal_entries": journal.entries if journal else 0,
-            "journal_bytes_written": journal.bytes_written if journal else 0,
-            "journal_pending_bytes": journal.pending_bytes if journal else 0,
+            **self._flusher.statistics(),
+            **self.fellowship.statistics(),
+            **(self.spooling.statistics() if self.spooling else {}),
+            **(self.journal.statistics() if self.journal else {}),
         }
