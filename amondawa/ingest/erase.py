@@ -118,7 +118,8 @@ class Eraser:
     ) -> dict[int, int]:
         """Cut the rows of some series (refs ascending) at one base time; return how many points each lost.
 
-        Only chunks are touched whose number is `chosen` (None = all).
+        Only chunks are touched whose number is `chosen`, each by itself: one that another gateway is writing may come between
+        two of them. None = all, as one.
 
         A row of which nothing is kept goes with its index entry, and with the names that nothing else needs.
         """
@@ -162,11 +163,13 @@ class Eraser:
             if not len(kept) and len(items) == len(present):
                 emptied.append(ref)
             if lost:
-                generation = max(map(rows.generation_of, items), default=0)
-                written = rows.chunk_items(row_key, base_s, kept, generation, self._registry.key_of(ref))
-                puts += written
-                ranges = {item.range for item in written}
-                deletes += [(item.hash, item.range) for item in items if item.range not in ranges]
+                for part in [items] if chosen is None else _by_number(items):
+                    left = kept if chosen is None else cut(rows.read_row(part))[0]
+                    generation = max(map(rows.generation_of, part))
+                    written = rows.chunk_items(row_key, base_s, left, generation, self._registry.key_of(ref))
+                    puts += written
+                    ranges = {item.range for item in written}
+                    deletes += [(item.hash, item.range) for item in part if item.range not in ranges]
         self._commit(metric, block, base_s, refs, np.array(sorted(emptied), np.int32), puts, deletes)
         return removed
 
@@ -226,6 +229,14 @@ class Eraser:
         if not len(left):
             return {*known, ("", "")}, True
         return set(known) - self._registry.pairs_of(metric, left), False
+
+
+def _by_number(items: Sequence[Item]) -> list[list[Item]]:
+    """Return chunk items by their number, ascending."""
+    found: dict[int, list[Item]] = {}
+    for item in items:
+        found.setdefault(rows.generation_of(item), []).append(item)
+    return [found[number] for number in sorted(found)]
 
 
 def _only(number: int) -> ChooseChunk:

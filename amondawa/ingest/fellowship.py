@@ -18,7 +18,7 @@ from amondawa.ingest.recovery import Recovery
 from amondawa.ingest.stamps import StampClock
 from amondawa.store.base import BlockStore
 
-HEARD_S = 3.0
+HEARD_S = 10.0
 """How long is waited for a look at the journals of other gateways."""
 
 
@@ -100,7 +100,7 @@ class Fellowship:
             await asyncio.sleep(NOTICED_S)
 
     async def hear(self) -> None:
-        """Return when everything is known that other gateways acknowledged before now, or have not told within seconds."""
+        """Return when everything is known that other gateways acknowledged before now. Raises Unavailable."""
         if self._others is not None:
             await asyncio.to_thread(self._others.wait_for_look, HEARD_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class News(Protocol):
 
 
 class Tail:
-    """One shard as far as it was read; used by one thread at a time.
+    """One shard as far as it was read; safe in any thread.
 
     Attributes:
         session: of the process that held the shard when its segments were listed last.
@@ -49,6 +50,7 @@ class Tail:
         self._head = head
         self._clock = clock
         self._news = news
+        self._lock = threading.RLock()
         self._waiting: list[int] = []
         self._known = 0
         self._copies: dict[int, Generation] = {}
@@ -82,9 +84,10 @@ class Tail:
 
     def expect(self, segments: Sequence[int]) -> None:
         """Have segments read (numbers ascending); those that are known are left out."""
-        new = [number for number in segments if number > self._known]
-        self._waiting += new
-        self._known = max([self._known, *new])
+        with self._lock:
+            new = [number for number in segments if number > self._known]
+            self._waiting += new
+            self._known = max([self._known, *new])
 
     def read_again(self, segments: Sequence[int]) -> None:
         """Read segments that were dropped (numbers ascending), no others, and treat them as what they are: in chunks."""
@@ -105,6 +108,10 @@ class Tail:
 
     def look(self, *, sure: bool = False) -> bool:
         """Read what is new; say whether anything was. With `sure` everything that was acknowledged until now."""
+        with self._lock:
+            return self._look(sure=sure)
+
+    def _look(self, *, sure: bool) -> bool:
         found = False
         while self._segment or self._waiting:
             if not self._segment:
@@ -166,6 +173,10 @@ class Tail:
 
     def released(self, segment: int) -> None:
         """Note that the points of a segment are in chunks."""
+        with self._lock:
+            self._released(segment)
+
+    def _released(self, segment: int) -> None:
         self.deletes.pop(segment, None)
         copy = self._copies.pop(segment, None)
         if copy is not None:

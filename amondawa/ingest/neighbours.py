@@ -128,6 +128,7 @@ class Neighbours:
         self._deletes: list[entry.DeleteEntry] = []
         self._late: list[tuple[float, Tombstone]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._adopting: set[str] = set()
         self.adopted = 0
 
     # news -------------------------------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ class Neighbours:
         try:
             await work()  # type: ignore[misc]
         except AmondawaError as error:
-            log.warning("a delete of another gateway could not be followed here in the store", error=str(error))
+            log.warning("what another gateway left or asked for is not done here yet", error=str(error))
 
     async def _second(self, record: entry.DeleteEntry, chosen: list[tuple[MetricSeries, Int32s]]) -> None:
         """Keep a delete of another gateway in the own journal where it hid own points, and in chunks flushed meanwhile."""
@@ -222,13 +223,18 @@ class Neighbours:
     # heir -------------------------------------------------------------------------------------------------------------
 
     def adopt(self, tail: Tail, shard: Shard) -> None:
-        """See Heir; returns when it is done."""
-        asyncio.run_coroutine_threadsafe(self._adopt(tail, shard), self._loop).result()
+        """See Heir."""
+        if tail.name not in self._adopting:
+            self._adopting.add(tail.name)
+            self._spawn(lambda: self._adopt(tail, shard))
 
     async def _adopt(self, tail: Tail, shard: Shard) -> None:
-        self._hurry()
-        async with self._maintenance:
-            await self._loop.run_in_executor(self._worker, self._bring_home, tail, shard)
+        try:
+            self._hurry()
+            async with self._maintenance:
+                await self._loop.run_in_executor(self._worker, self._bring_home, tail, shard)
+        finally:
+            self._adopting.discard(tail.name)
 
     def _bring_home(self, tail: Tail, shard: Shard) -> None:
         """Flush what a gateway that is gone had not stored, tell the others, drop its segments (worker thread)."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from amondawa.errors import AmondawaError
+from amondawa.errors import AmondawaError, Unavailable
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest.follow import News, Tail
 from amondawa.ingest.head import Head
@@ -40,7 +40,10 @@ class Heir(Protocol):
     """Who brings home what a gateway that is gone had not stored."""
 
     def adopt(self, tail: Tail, shard: Shard) -> None:
-        """Take the shard, flush its points and drop its segments; do nothing when another gateway was first."""
+        """Begin to take the shard, flush its points and drop its segments, unless that was begun already.
+
+        Returns at once: who waits for a flush may be waiting for the next look.
+        """
 
 
 class Others:
@@ -68,6 +71,7 @@ class Others:
         self._pool = ThreadPoolExecutor(LOOKERS, "follow")
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._asked = False
         self._looked = threading.Condition()
         self._looked_at = 0.0
         self._shards_at = 0.0
@@ -122,14 +126,18 @@ class Others:
             self._thread.join()
         self._pool.shutdown(wait=True)
 
-    def wait_for_look(self, timeout_s: float) -> bool:
-        """Return once all journals were looked at after now (True), or the time is over."""
-        if not self._tails:
-            return True
+    def wait_for_look(self, timeout_s: float) -> None:
+        """Return once everything is known that any other gateway acknowledged before now.
+
+        Raises:
+            Unavailable: that took too long.
+        """
         since = time.monotonic()
+        self._asked = True
         self._wake.set()
         with self._looked:
-            return self._looked.wait_for(lambda: self._looked_at > since or self._stop.is_set(), timeout_s)
+            if not self._looked.wait_for(lambda: self._looked_at > since or self._stop.is_set(), timeout_s):
+                raise Unavailable("the journals of other gateways cannot be read; try again later", retry_after_s=2)
 
     # follow thread ----------------------------------------------------------------------------------------------------
 
@@ -139,9 +147,11 @@ class Others:
             self._wake.wait(pause)
             self._wake.clear()
             try:
-                if time.monotonic() - self._shards_at >= SHARDS_S:
+                started = time.monotonic()
+                if self._asked or started - self._shards_at >= SHARDS_S:
+                    self._asked = False
                     self._attend()
-                pause = BUSY_LOOK_S if self._look() else LOOK_S
+                pause = BUSY_LOOK_S if self._look(started) else LOOK_S
             except Exception as error:  # noqa: BLE001 - without this thread the gateway would answer with its own points alone
                 self._failed(error)
                 pause = RETRY_S
@@ -151,9 +161,13 @@ class Others:
         text = str(error) if isinstance(error, AmondawaError) else repr(error)
         log.warning("the journals of other gateways could not be read, will be tried again", error=text)
 
-    def _look(self) -> bool:
-        """Look at all tails; say whether there was anything new. One that cannot be read keeps no other from being read."""
-        started, started_us = time.monotonic(), time.time_ns() // 1000
+    def _look(self, started: float) -> bool:
+        """Look at all tails; say whether there was anything new. One that cannot be read keeps no other from being read.
+
+        Args:
+            started: when it was begun to look for gateways and their entries (monotonic seconds).
+        """
+        started_us = time.time_ns() // 1000
         looks = [self._pool.submit(tail.look) for tail in list(self._tails.values())]
         errors = [error for look in looks if (error := look.exception()) is not None]
         found = any(look.result() for look in looks if look.exception() is None)
