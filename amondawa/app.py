@@ -4,6 +4,8 @@ Start: the store is opened, every port is bound (so that a conflict shows at onc
 else is told to come back, the journal is read back, and then the ports are handed to the dialects. Telnet lines that
 come early wait.
 
+Anew: a gateway that was out of reach for so long that another took over its journal stops and starts again by itself.
+
 Stop: no more connections, requests in flight finish, the gateway flushes; all within `settings.stop_s`, after which the
 process ends as it is: whatever was acknowledged is in the journal.
 """
@@ -50,6 +52,9 @@ COLLECT_AFTER = 100_000
 
 DRAIN_S = 3.0
 """how long lines that were read may take to be stored when the process stops"""
+
+LOOK_S = 1.0
+"""how often it is looked whether the store must be opened anew"""
 
 log = structlog.get_logger("amondawa")
 
@@ -240,9 +245,11 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     settle_allocator()
     for name, nearest in unknown_variables(os.environ).items():
         log.warning("environment variable names no setting", variable=name, nearest=nearest or None)
-    store = open_store(settings)
+    store, stopping = open_store(settings), asyncio.Event()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, store, say))
+        while not runner.run(_serve(settings, store, say, stopping)):
+            log.warning("another gateway took over this one's journal while it was out of reach: starting again")
+            store = open_store(settings)
     _leave_compiling_behind()
 
 
@@ -254,10 +261,9 @@ def _leave_compiling_behind() -> None:
         os._exit(0)
 
 
-async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], None]) -> None:
-    """Start, wait for a signal, stop."""
+async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], None], stopping: asyncio.Event) -> bool:
+    """Start, wait for a signal, stop; say whether it was one, and not that the store must be opened anew."""
     began = time.monotonic()
-    stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     process = Process(settings, store)
@@ -265,7 +271,7 @@ async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], Non
         await process.bind()
         say(listening_text(settings))
         starting = asyncio.ensure_future(process.start())
-        waiting = asyncio.ensure_future(stopping.wait())
+        waiting = asyncio.ensure_future(_until_over(stopping, store))
         await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
@@ -275,10 +281,18 @@ async def _serve(settings: Settings, store: BlockStore, say: Callable[[str], Non
         else:
             starting.cancel()
     finally:
-        timer = _end_whatever_happens(settings.stop_s)
+        timer = _end_whatever_happens(settings.stop_s, 0 if stopping.is_set() else 1)
         await process.stop()
         timer.cancel()
     log.info("stopped")
+    return stopping.is_set()
+
+
+async def _until_over(stopping: asyncio.Event, store: BlockStore) -> None:
+    """Return when a signal came, or when the store must be opened anew."""
+    while not (stopping.is_set() or store.is_replaced):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), LOOK_S)
 
 
 def _settle_memory() -> None:
@@ -288,13 +302,13 @@ def _settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER, 50, 100)
 
 
-def _end_whatever_happens(after_s: float) -> threading.Timer:
+def _end_whatever_happens(after_s: float, status: int) -> threading.Timer:
     """End the process when stopping takes too long: what was acknowledged is durable already. Cancel it when it did not."""
 
     def end() -> None:
         log.warning("stopping took too long, ending as it is; the journal holds what was not flushed", limit_s=after_s)
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(status)
 
     timer = threading.Timer(after_s, end)
     timer.daemon = True

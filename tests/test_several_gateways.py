@@ -14,7 +14,7 @@ from amondawa.errors import Unavailable
 from amondawa.gateway import Gateway
 from amondawa.ingest import others
 from amondawa.model.points import Kind, WriteBatch
-from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
+from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection, TagFilter
 from amondawa.store.dynamodb.retry import RetryPolicy
 from amondawa.store.dynamodb.store import DynamoStore, Options
 from tests.store.strict_fake import StrictFake
@@ -263,6 +263,24 @@ class Nobody:
 
     def adopt(self, tail: Any, shard: Any) -> None:
         """Leave it."""
+
+
+async def test_a_gateway_that_crashed_writes_nothing_over_what_one_overwrote_that_is_gone_too() -> None:
+    async with cluster("a", "b") as (one, (a, b)):
+        await a.write(points(a, [("x", 0, 1), ("y", 0, 1), ("z", 0, 1)]))
+        await all_answer([b], {"x": {0: 1}, "y": {0: 1}, "z": {0: 1}})
+        await b.write(points(b, [("x", 0, 2)]))
+        await b.delete(Selection("default", "cpu", (TagFilter("host", frozenset({"z"})),)), NOW_MS, NOW_MS)
+        await one.kill("a")
+        await one.stop("b")
+        expected = {"x": {0: 2}, "y": {0: 1}}
+        alone = await one.start("a")
+        await all_answer([alone], expected)
+        await asyncio.sleep(0.2)  # some looks in which nobody else is there
+        await alone.flush()
+        await all_answer([alone], expected)
+        await one.stop("a")
+        await all_answer([await one.start("c")], expected)
 
 
 async def test_an_orderly_end_leaves_nothing_to_adopt_and_the_others_go_on() -> None:

@@ -91,7 +91,7 @@ class Fellowship:
         )
         self._neighbours = neighbours
         self._others = Others(journals, self._caches.registry, self._head, self._clock, neighbours, neighbours)
-        since_ms = min(self._head.active.segments)
+        since_ms = self._head.oldest_ms
         company = await asyncio.get_running_loop().run_in_executor(self._worker, self._others.start, since_ms)
         for record in recovery.deletes:  # they were carried out before the others' points were here
             neighbours.hidden(record)

@@ -281,8 +281,13 @@ class Head:
 
     @property
     def oldest_ms(self) -> int:
-        """When the oldest segment was begun of which points are not in chunks (ms since 1970 UTC)."""
-        return min(min(one.segments, default=one.opened_ms) for one in (*self._copies, *self._own()))
+        """When the oldest segment was begun of which points are not in chunks, or such a point was committed before that.
+
+        What was spooled may be older than the segment that it is in. In ms since 1970 UTC.
+        """
+        waiting = (*self._copies, *self._own())
+        stamps = [one.first_stamp // 1000 for one in waiting if one.first_stamp is not None]
+        return min([*stamps, *(min(one.segments, default=one.opened_ms) for one in waiting)])
 
     def own_view(self) -> HeadView:
         """Take a snapshot of this gateway's own generations alone."""

@@ -17,7 +17,6 @@ from amondawa.errors import AmondawaError, Unavailable
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest.follow import News, Tail
 from amondawa.ingest.head import Head
-from amondawa.ingest.run import LATEST
 from amondawa.ingest.stamps import StampClock
 from amondawa.store.shared import Shard, SharedJournals
 
@@ -87,7 +86,7 @@ class Others:
         """Read everything that the others have acknowledged, then go on in the background (worker thread).
 
         Args:
-            since_ms: when the oldest segment of the own journal was begun (ms since 1970 UTC).
+            since_ms: when the oldest point of the own head was committed, or earlier (ms since 1970 UTC).
 
         Returns:
             whether any other gateway is alive: it has to notice this one's journal before this one acknowledges anything.
@@ -111,8 +110,6 @@ class Others:
             tail.look(sure=True)
         self._drop_idle(shards)
         self._head.in_company = bool(self._tails)
-        if not self._tails:
-            self._head.forget_kept()
         self._looked_at = self._shards_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
         self._thread.start()
@@ -174,7 +171,7 @@ class Others:
         if errors:
             raise errors[0]
         self._head.in_company = bool(self._tails)
-        self._head.forget_kept(started_us - LATE_US if self._tails else LATEST)
+        self._head.forget_kept(started_us - (LATE_US if self._tails else 0))
         with self._looked:
             self._looked_at = started
             self._looked.notify_all()

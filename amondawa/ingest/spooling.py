@@ -76,6 +76,10 @@ class Spooling:
         outage: why the store is known to be away; empty = it is not.
         accepts: whether entries may go to the spool; else they are refused while the store is away.
         rate: bytes of the spool that are stored in a second.
+
+    Attributes:
+        is_late: whether entries came out of the spool into the journal that were not flushed since. Other gateways may have
+            overwritten their points, and forgotten so, before they heard of them: this one knows better, and flushes.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Spooling:
         self._work = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self.is_late = False
         self.spooled = 0
         self.drained = 0
 
@@ -239,7 +244,7 @@ class Spooling:
             self._stored = record
         with self._turn:
             self.active = not self.spool.release(record)
-            self._stored = None
+            self.is_late, self._stored = True, None
         self.drained += 1
         if not self.active:
             log.info("the spool is drained; writes are stored again", entries=self.drained)

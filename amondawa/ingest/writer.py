@@ -78,9 +78,7 @@ class Writer:
         self._registry = registry
         self._caches = Caches(registry, blocks, directory, names, changed, forget_series)
         self._blocks = blocks
-        self._usual_limit = head_limit_bytes
-        self._spool_limit = max(head_limit_bytes, spool_head_bytes)
-        self._relaxed = False
+        self._usual_limit, self._spool_limit = head_limit_bytes, max(head_limit_bytes, spool_head_bytes)
         self._open_spooling = open_spooling
         self.spooling: Spooling | None = None
         self._commit_wait_s = commit_wait_s if store.bills_writes else 0.0
@@ -96,8 +94,7 @@ class Writer:
         self._packer = ThreadPoolExecutor(1, "pack")
         self._maintenance = asyncio.Lock()
         self._flushes = FlushLoop(self._flush_is_due, self._flush_paced)
-        self._packing = False
-        self._accepting = False
+        self._relaxed = self._packing = self._accepting = False
         self.head = Head(Generation(0, [], now_ms()))
         self.journal: Journal | None = None
         self._clock = StampClock() if store.shared is not None else None
@@ -127,8 +124,7 @@ class Writer:
         )
         self.receipts = ReceiptBook()
         self._filled = Shares(0)
-        self.points_written = 0
-        self.points_recovered = 0
+        self.points_written = self.points_recovered = 0
 
     # life -------------------------------------------------------------------------------------------------------------
 
@@ -281,11 +277,13 @@ class Writer:
     def _flush_is_due(self) -> bool:
         if self.memory_bytes > self._limit * 0.8:
             self.head.forget_kept()
-        active = self.head.active
+        active, spooling = self.head.active, self.spooling
         if self.head.frozen:
             return True
-        if not active.points or (self.spooling is not None and self.spooling.active):
+        if not active.points or (spooling is not None and spooling.active):
             return False  # what is in the spool is stored first: a generation is flushed whole
+        if spooling is not None and spooling.is_late and self.head.in_company:
+            return True
         now = self._now_ms()
         width_ms = self._blocks.plan.column_height_s * 1000
         row_closed = self._pacing.row_is_over(active.opened_ms, now, width_ms)
@@ -339,6 +337,8 @@ class Writer:
     def _swap(self, successor: Generation) -> None:
         self.head.freeze(successor)
         self._filled = Shares(0)
+        if self.spooling is not None:
+            self.spooling.is_late = False
 
     def _flush_one(self, generation: Generation, until: float | None) -> None:
         """Write one generation as chunks (worker thread)."""

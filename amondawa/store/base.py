@@ -84,6 +84,11 @@ class BlockStore(ABC):
         """Why the service behind the store is known to be away, so that requests fail at once; empty = it is not."""
         return ""
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another process took over this one's journal while it was out of reach: the store must be opened anew."""
+        return False
+
     @abstractmethod
     def open(self) -> None:
         """Make the store ready; create what it stands on. Raises ConfigError when it cannot (unwritable directory …)."""

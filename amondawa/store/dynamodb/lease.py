@@ -154,13 +154,18 @@ class Lease:
 
     # holding ----------------------------------------------------------------------------------------------------------
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process was seen to have taken the lease; it is not won back."""
+        return self._lost
+
     def check(self) -> None:
         """Raise Unavailable when the lease may be another's by now, so that nothing is acknowledged any more."""
         if self._lost:
             raise Unavailable(
                 f"the lease on journal shard {self._shard!r} could not be renewed: another process took it; "
-                "this gateway must be started again",
-                retry_after_s=30,
+                "this gateway starts again",
+                retry_after_s=10,
             )
         if self._clock() >= self._valid_until:
             raise Unavailable(f"the lease on journal shard {self._shard!r} could not be renewed", retry_after_s=5)

@@ -192,6 +192,12 @@ class DynamoStore(BlockStore):
         return self._retrier.breaker.reason
 
     @property
+    def is_replaced(self) -> bool:
+        """See BlockStore."""
+        parts = self._parts
+        return parts is not None and parts.lease.is_lost
+
+    @property
     def shared(self) -> SharedJournals | None:
         """See BlockStore."""
         parts = self._parts
