@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,17 @@ def test_imports_go_one_way(path: Path) -> None:
 
 def test_every_module_belongs_to_a_layer() -> None:
     assert {layer_of(own_name(path)) for path in sources()} - {"__init__"} <= set(BELOW)
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    modules = {own_name(path): path for path in sources()}
+    graph = {name: _modules_named(inner_imports(path), modules) - {name} for name, path in modules.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def _modules_named(names: list[str], modules: Collection[str]) -> set[str]:
+    """Return the modules that imported names, which may be of what is in a module, belong to."""
+    return {name if name in modules else name.rpartition(".")[0] for name in names} & set(modules)
 
 
 def test_protocols_never_import_one_another() -> None:

@@ -14,7 +14,8 @@ from amondawa.index.blocks import OpenBlocks
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import NameTable, RowDirectory
-from amondawa.ingest.head import Generation, Head
+from amondawa.ingest.generation import Generation
+from amondawa.ingest.head import Head
 from amondawa.ingest.head_view import member_of
 from amondawa.ingest.late import late_items, outdated_copies
 from amondawa.ingest.overwritten import columns_between, without_overwritten

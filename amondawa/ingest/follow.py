@@ -8,7 +8,8 @@ from typing import Protocol
 
 from amondawa.index.registry import SeriesRegistry
 from amondawa.ingest import entry
-from amondawa.ingest.head import Generation, Head
+from amondawa.ingest.generation import Generation
+from amondawa.ingest.head import Head
 from amondawa.ingest.receipts import split_receipts
 from amondawa.ingest.recovery import Translation
 from amondawa.ingest.stamps import StampClock

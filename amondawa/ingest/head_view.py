@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from amondawa.ingest.generation import Snapshot
 from amondawa.ingest.overwritten import without_overwritten
-from amondawa.ingest.run import PageCache, Run
+from amondawa.ingest.run import PageCache
 from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
-
-Snapshot = tuple[list[Run], list[WriteBatch]]
-"""Runs, and batches that came after them, in order of arrival."""
 
 
 class HeadView:

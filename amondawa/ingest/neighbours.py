@@ -24,7 +24,8 @@ from amondawa.ingest import entry
 from amondawa.ingest.erase import Eraser
 from amondawa.ingest.flush import SLICE_POINTS, Flusher
 from amondawa.ingest.follow import Tail
-from amondawa.ingest.head import Generation, Head
+from amondawa.ingest.generation import Generation
+from amondawa.ingest.head import Head
 from amondawa.ingest.journal import Journal
 from amondawa.ingest.overwritten import columns_between
 from amondawa.ingest.recovery import targets, tombstone_of

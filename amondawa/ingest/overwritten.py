@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from amondawa.ingest.generation import Generation
 from amondawa.ingest.run import PageCache, join_batches
 from amondawa.model.points import WriteBatch
-
-if TYPE_CHECKING:
-    from amondawa.ingest.head import Generation
 
 
 def columns_between(

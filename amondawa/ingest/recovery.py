@@ -11,7 +11,7 @@ from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import RowDirectory
 from amondawa.ingest import entry
-from amondawa.ingest.head import Generation
+from amondawa.ingest.generation import Generation
 from amondawa.ingest.receipts import split_receipts
 from amondawa.ingest.run import LATEST, PageCache, Tombstone
 from amondawa.ingest.spool import Record

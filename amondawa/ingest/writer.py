@@ -21,7 +21,8 @@ from amondawa.ingest.fairness import Shares, cut
 from amondawa.ingest.fellowship import Fellowship
 from amondawa.ingest.flush import Flusher
 from amondawa.ingest.flush_loop import FlushLoop
-from amondawa.ingest.head import Generation, Head
+from amondawa.ingest.generation import Generation
+from amondawa.ingest.head import Head
 from amondawa.ingest.journal import PENDING_BYTES, Journal
 from amondawa.ingest.neighbours import Caches
 from amondawa.ingest.numbers import Numbers

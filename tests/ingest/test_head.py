@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amondawa.ingest.head import Generation, Head
+from amondawa.ingest.generation import Generation
+from amondawa.ingest.head import Head
 from amondawa.ingest.head_view import member_of
 from amondawa.ingest.run import PageCache, Run, Tombstone, ref_slices
 from amondawa.model.points import Kind, Points, WriteBatch, same_kind
