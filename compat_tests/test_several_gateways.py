@@ -17,6 +17,7 @@ from compat_tests.wire import call, eventually, stored
 
 pytestmark = pytest.mark.dynamodb
 KILLS = int(os.environ.get("CLUSTER_KILLS", "6"))
+SEED = int(os.environ.get("CLUSTER_SEED", "1"))
 
 
 START_MS = 1_700_000_000_000
@@ -39,7 +40,7 @@ def test_no_killed_gateway_takes_anything_with_it(endpoint: str, tmp_path: Path)
         "AMDW_DYNAMODB_ENDPOINT": endpoint,
         "AMDW_TABLE_SPACE": "cluster",
     }
-    campaign = ClusterCampaign(tmp_path, settings)
+    campaign = ClusterCampaign(tmp_path, settings, seed=SEED)
     try:
         campaign.run(KILLS)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -238,6 +239,44 @@ async def test_the_journal_of_a_gateway_that_was_killed_is_brought_home() -> Non
         again = await one.start("a")
         assert again.statistics()["points_recovered"] == 0
         await all_answer([again, b, c], expected)
+
+
+async def test_who_brings_home_what_a_gateway_left_hears_first_what_others_overwrote() -> None:
+    async with cluster("a", "b", "c") as (one, (a, b, c)):
+        c._writer.fellowship._others._heir = Nobody()  # type: ignore[union-attr]
+        await a.write(points(a, [("x", 0, 1), ("y", 0, 1)]))
+        await all_answer([b, c], {"x": {0: 1}, "y": {0: 1}})
+        deaf = threading.Event()
+        journals: Any = b._writer.fellowship._others._journals  # type: ignore[union-attr]
+        adopting = b._writer.fellowship._neighbours._adopting  # type: ignore[union-attr]
+        follow = journals.follow
+
+        def follow_late(shard: str, *position: int, sure: bool) -> Any:
+            if shard == "c" and not deaf.is_set():
+                if not adopting:
+                    return []
+                deaf.wait(2.0)
+            return follow(shard, *position, sure=sure)
+
+        journals.follow = follow_late
+        await one.kill("a")
+        await c.write(points(c, [("x", 0, 2)]))
+        await c.flush()  # under a lower number than b will give to what a left
+
+        async def adopts() -> bool:
+            return bool(adopting)
+
+        await until(adopts, "nobody took over")
+        await asyncio.sleep(0.3)
+        deaf.set()
+
+        async def adopted() -> bool:
+            return b.statistics()["gateways_succeeded"] == 1
+
+        await until(adopted, "nobody took over")
+        expected = {"x": {0: 2}, "y": {0: 1}}
+        await all_answer([b, c], expected)
+        await all_answer([await one.start("d")], expected)
 
 
 async def test_a_restarted_gateway_knows_what_it_missed() -> None:

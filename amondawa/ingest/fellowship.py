@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from amondawa.errors import Unavailable
 from amondawa.ingest import entry
 from amondawa.ingest.erase import Eraser
 from amondawa.ingest.flush import Flusher
@@ -88,6 +89,7 @@ class Fellowship:
             lambda: journal,
             self._clock,
             self._hurry,
+            lambda: self._following.wait_for_look(HEARD_S),
         )
         self._neighbours = neighbours
         self._others = Others(journals, self._caches.registry, self._head, self._clock, neighbours, neighbours)
@@ -103,6 +105,12 @@ class Fellowship:
         """Return when everything is known that other gateways acknowledged before now. Raises Unavailable."""
         if self._others is not None:
             await asyncio.to_thread(self._others.wait_for_look, HEARD_S)
+
+    @property
+    def _following(self) -> Others:
+        if self._others is None:
+            raise Unavailable("the gateway is starting")
+        return self._others
 
     def remember(self, record: entry.DeleteEntry) -> None:
         """Keep an own delete in mind, see Neighbours.remember."""

@@ -13,7 +13,7 @@ from amondawa.ingest.head import Head
 from amondawa.ingest.receipts import split_receipts
 from amondawa.ingest.recovery import Translation
 from amondawa.ingest.stamps import StampClock
-from amondawa.store.shared import Shard, SharedJournals
+from amondawa.store.shared import ALL_BYTES, Shard, SharedJournals
 
 
 class News(Protocol):
@@ -123,7 +123,7 @@ class Tail:
                 self._sequence = sequence + 1
                 self._take(payload)
             found = found or bool(entries)
-            if self._segment != segment or (entries and sure):
+            if self._segment != segment or (sure and sum(len(payload) for _, payload in entries) >= ALL_BYTES):
                 continue
             if entries or not self._waiting:
                 break

@@ -98,6 +98,7 @@ class Neighbours:
         journal: the own journal.
         clock: gives stamps.
         hurry: has a flush that goes on end as fast as it can.
+        hear: returns when everything is known that other gateways acknowledged before.
     """
 
     def __init__(
@@ -113,7 +114,9 @@ class Neighbours:
         journal: Callable[[], Journal],
         clock: StampClock,
         hurry: Callable[[], None],
+        hear: Callable[[], None],
     ) -> None:
+        self._hear = hear
         self._clock = clock
         self._journals = journals
         self._caches = caches
@@ -245,8 +248,10 @@ class Neighbours:
             tail.look(sure=True)
             copies = tail.copies
             points = sum(copy.points for copy in copies)
-            for copy in copies:
-                self._flusher.flush(copy, self._head, self._next_number(copy.number))
+            given = [(copy, self._next_number(copy.number)) for copy in copies]
+            self._hear()  # what others overwrote before the numbers were given may be in chunks of lower ones
+            for copy, number in given:
+                self._flusher.flush(copy, self._head, number)
             changed = self._erase_again(tail, 1000 * min((copy.number for copy in copies), default=0))
             segment, sequence = tail.position
             numbers = [copy.number for copy in copies]

@@ -70,9 +70,9 @@ class Others:
         self._pool = ThreadPoolExecutor(LOOKERS, "follow")
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._asked = False
+        self._asked_at = 0.0
         self._looked = threading.Condition()
-        self._looked_at = 0.0
+        self._heard_at = 0.0
         self._shards_at = 0.0
         self._thread: threading.Thread | None = None
         self.failures = 0
@@ -95,7 +95,7 @@ class Others:
             AmondawaError: the store failed.
         """
         self._head.in_company = True
-        shards = self._journals.shards()
+        shards = self._journals.shards(sure=True)
         listed = {shard.name: self._journals.segments(shard.name) for shard in shards}
         # a dropped segment may have overwritten, or deleted, what an older one holds that is not dropped yet
         still_open = [one.number for segments in listed.values() for one in segments if not one.dropped_ms]
@@ -110,7 +110,7 @@ class Others:
             tail.look(sure=True)
         self._drop_idle(shards)
         self._head.in_company = bool(self._tails)
-        self._looked_at = self._shards_at = time.monotonic()
+        self._heard_at = self._shards_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
         self._thread.start()
         return any(not shard.gone for shard in shards)
@@ -129,11 +129,10 @@ class Others:
         Raises:
             Unavailable: that took too long.
         """
-        since = time.monotonic()
-        self._asked = True
+        since = self._asked_at = time.monotonic()
         self._wake.set()
         with self._looked:
-            if not self._looked.wait_for(lambda: self._looked_at > since or self._stop.is_set(), timeout_s):
+            if not self._looked.wait_for(lambda: self._heard_at > since or self._stop.is_set(), timeout_s):
                 raise Unavailable("the journals of other gateways cannot be read; try again later", retry_after_s=2)
 
     # follow thread ----------------------------------------------------------------------------------------------------
@@ -145,10 +144,12 @@ class Others:
             self._wake.clear()
             try:
                 started = time.monotonic()
-                if self._asked or started - self._shards_at >= SHARDS_S:
-                    self._asked = False
-                    self._attend()
-                pause = BUSY_LOOK_S if self._look(started) else LOOK_S
+                asked = self._asked_at >= self._heard_at
+                if asked or started - self._shards_at >= SHARDS_S:
+                    self._attend(sure=asked)
+                pause = BUSY_LOOK_S if self._look(sure=asked) else LOOK_S
+                if asked:
+                    self._note_heard(started)
             except Exception as error:  # noqa: BLE001 - without this thread the gateway would answer with its own points alone
                 self._failed(error)
                 pause = RETRY_S
@@ -158,28 +159,27 @@ class Others:
         text = str(error) if isinstance(error, AmondawaError) else repr(error)
         log.warning("the journals of other gateways could not be read, will be tried again", error=text)
 
-    def _look(self, started: float) -> bool:
-        """Look at all tails; say whether there was anything new. One that cannot be read keeps no other from being read.
+    def _note_heard(self, started: float) -> None:
+        """Note that everything is known that was acknowledged until `started` (monotonic seconds)."""
+        with self._looked:
+            self._heard_at = started
+            self._looked.notify_all()
 
-        Args:
-            started: when it was begun to look for gateways and their entries (monotonic seconds).
-        """
+    def _look(self, *, sure: bool) -> bool:
+        """Look at all tails; say whether there was anything new. One that cannot be read keeps no other from being read."""
         started_us = time.time_ns() // 1000
-        looks = [self._pool.submit(tail.look) for tail in list(self._tails.values())]
+        looks = [self._pool.submit(tail.look, sure=sure) for tail in list(self._tails.values())]
         errors = [error for look in looks if (error := look.exception()) is not None]
         found = any(look.result() for look in looks if look.exception() is None)
         if errors:
             raise errors[0]
         self._head.in_company = bool(self._tails)
         self._head.forget_kept(started_us - (LATE_US if self._tails else 0))
-        with self._looked:
-            self._looked_at = started
-            self._looked.notify_all()
         return found
 
-    def _attend(self) -> None:
+    def _attend(self, *, sure: bool) -> None:
         """Notice gateways that came, came back or went."""
-        shards = self._journals.shards()
+        shards = self._journals.shards(sure=sure)
         for shard in shards:
             tail = self._tails.get(shard.name)
             if tail is None:

@@ -20,6 +20,10 @@ class Shard(NamedTuple):
     gone: bool
 
 
+ALL_BYTES = 1_000_000
+"""Entries of fewer bytes are all that there are."""
+
+
 class ShardSegment(NamedTuple):
     """A segment of a shard; `dropped_ms` says when it was dropped (ms since 1970 UTC), 0 = it was not."""
 
@@ -34,8 +38,8 @@ class SharedJournals(ABC):
     """the name of this gateway's shard"""
 
     @abstractmethod
-    def shards(self) -> list[Shard]:
-        """Return the other gateways' shards."""
+    def shards(self, *, sure: bool) -> list[Shard]:
+        """Return the other gateways' shards; one that has only just come may be missing where it need not be `sure`."""
 
     @abstractmethod
     def segments(self, shard: str) -> list[ShardSegment]:
@@ -46,6 +50,7 @@ class SharedJournals(ABC):
         """Return (sequence, payload) of the entries of a segment from a sequence on, as far as none is missing.
 
         When it need not be `sure`, some of what was acknowledged in the last moment may be left for the next call.
+        An answer of ALL_BYTES or more may have been cut off.
         """
 
     @abstractmethod

@@ -52,9 +52,9 @@ class DynamoShards(SharedJournals):
         self._journals: dict[str, ShardJournal] = {}
         self._claimed: dict[str, Lease] = {}
 
-    def shards(self) -> list[Shard]:
+    def shards(self, *, sure: bool) -> list[Shard]:
         """See SharedJournals."""
-        pages = self._reader.query(self._name, LEASES, Bounds(None, None), False, consistent=False)
+        pages = self._reader.query(self._name, LEASES, Bounds(None, None), False, consistent=sure)
         items = [item for page in pages for item in page]
         self._forgive_silence()
         return [self._seen_now(item) for item in items if item.range.decode() != self.own]
@@ -75,11 +75,8 @@ class DynamoShards(SharedJournals):
             if value != item.value:
                 since = now
             self._seen[name] = (item.value, since)
-        if item.value == FREE:
-            return Shard(name, "", True)
-        holder = json.loads(item.value)
-        gone = now - since > self._length_s or is_gone(holder)
-        return Shard(name, str(holder.get("token", "")), gone)
+        gone = item.value == FREE or now - since > self._length_s or is_gone(json.loads(item.value))
+        return Shard(name, _session(item.value), gone)
 
     def _journal(self, shard: str) -> ShardJournal:
         with self._lock:
@@ -94,11 +91,11 @@ class DynamoShards(SharedJournals):
         return self._journal(shard).follow(segment, sequence, sure=sure)
 
     def claim(self, shard: Shard) -> bool:
-        """See SharedJournals; by condition on what was seen last of the lease."""
+        """See SharedJournals; by condition on what was seen last of the lease, when that is still what showed it gone."""
         lease = self._lease_of(shard.name)
         with self._lock:
-            value, _ = self._seen.get(shard.name, (b"", 0.0))
-        if not value or not lease.claim(value):
+            value, _ = self._seen.get(shard.name, (FREE, 0.0))
+        if _session(value) != shard.session or not lease.claim(value):
             return False
         with self._lock:
             self._claimed[shard.name] = lease
@@ -125,3 +122,8 @@ class DynamoShards(SharedJournals):
         """Let go of all shards that are claimed."""
         for shard in list(self._claimed):
             self.free(shard)
+
+
+def _session(lease: bytes) -> str:
+    """Return what tells the process that holds a lease from any other; empty = nobody holds it."""
+    return str(json.loads(lease).get("token", ""))

@@ -41,15 +41,15 @@ class World:
             LENGTH_S,
         )
 
-    def renew(self, count: int) -> None:
+    def renew(self, count: int, token: bytes = b"t") -> None:
         """Write the lease of another gateway, on another machine."""
-        value = b'{"host":"elsewhere","token":"t","renewals":%d}' % count
+        value = b'{"host":"elsewhere","token":"%s","renewals":%d}' % (token, count)
         self.writer.put_one("amdw_journal", Item(LEASES, b"other", value))
 
     def look(self, after_s: float) -> bool:
         """Look after a while; say whether the other gateway is taken to be gone."""
         self.clock.now += after_s
-        (shard,) = self.shards.shards()
+        (shard,) = self.shards.shards(sure=True)
         return shard.gone
 
 
@@ -67,3 +67,17 @@ def test_who_could_not_be_looked_at_is_not_gone_until_it_has_been_silent_since()
     assert not world.look(3.0)
     assert not world.look(10_000.0)
     assert [world.look(3.0) for _ in range(6)] == [False] * 5 + [True]
+
+
+def test_a_shard_is_claimed_from_the_process_that_was_gone_and_not_from_its_heir() -> None:
+    world = World()
+    world.renew(1)
+    assert [world.look(3.0) for _ in range(7)][-1] is True
+    (gone,) = world.shards.shards(sure=True)
+    world.renew(1, b"heir")
+    assert not world.look(0.1)
+    assert not world.shards.claim(gone)
+    assert [world.look(3.0) for _ in range(7)][-1] is True
+    (heir,) = world.shards.shards(sure=True)
+    assert world.shards.claim(heir)
+    world.shards.close()
