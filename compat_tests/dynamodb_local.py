@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compat_tests.process import HOST, ROOT
+from tests.ports import free_port
 
 VERSION = "2.6.1"
 CACHE = ROOT / ".cache" / "dynamodb-local" / VERSION
@@ -90,7 +90,7 @@ def dynamodb_local(heap: str = "512m") -> Iterator[str]:
         TimeoutError: it does not answer in time.
     """
     home = fetch()
-    port = _free_port()
+    port = free_port()
     java = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", f"-Dsqlite4java.library.path={home / 'native'}"]
     quiet = ["-Dorg.eclipse.jetty.LEVEL=WARN", "-cp", str(home / "lib" / "*")]
     main = ["com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-port", str(port), "-inMemory", "-sharedDb"]
@@ -123,9 +123,3 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, timeout_
         except OSError:
             time.sleep(0.1)
     raise TimeoutError(f"DynamoDB Local did not answer within {timeout_s} s")
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from compat_tests.process import HOST
+from tests.ports import HOST, free_port
 
 _PIECE = 65_536
 
@@ -27,7 +27,7 @@ class OutageProxy:
         self._sockets: set[socket.socket] = set()
         self._heard = threading.Event()
         self._heard.set()
-        self.port = 0
+        self.port = free_port()
         self.open()
 
     @property
@@ -40,7 +40,6 @@ class OutageProxy:
         self._heard.set()
         if self._listener is None:
             self._listener = socket.create_server((HOST, self.port))
-            self.port = self._listener.getsockname()[1]
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def shut(self) -> None:

@@ -6,7 +6,6 @@ import http.client
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.ports import HOST, free_ports
+
 ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 Address = tuple[str, int]
 
@@ -33,11 +33,7 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Return ports that nothing listens on at this moment."""
-        sockets = [socket.create_server((HOST, 0)) for _ in range(4)]
-        ports = [one.getsockname()[1] for one in sockets]
-        for one in sockets:
-            one.close()
-        return cls(*ports)
+        return cls(*free_ports(4))
 
 
 class ServerProcess:

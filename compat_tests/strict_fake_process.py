@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 from compat_tests.dynamodb_local import CREDENTIALS
 from compat_tests.process import HOST, ROOT
 from compat_tests.wire import call
+from tests.ports import free_port
 
 
 class StrictFakeProcess:
@@ -39,8 +39,7 @@ class StrictFakeProcess:
 @contextmanager
 def strict_fake_process() -> Iterator[StrictFakeProcess]:
     """Run a strict fake on a free port."""
-    with socket.create_server((HOST, 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "tests.store.strict_fake_server", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
     try:

@@ -13,6 +13,7 @@ from compat_tests.clients import builds
 from compat_tests.clients.running import START_MS, arrived, built_or_skip, is_now, running, serving, tell
 from compat_tests.process import HOST, ServerProcess
 from compat_tests.wire import call, eventually, stored
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -31,10 +32,7 @@ def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 @contextmanager
 def statsd(home: Path, directory: Path, backend: str, settings: dict[str, Any]) -> Iterator[socket.socket]:
     """Run statsd with one back end; give a socket connected to where it listens."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind((HOST, 0))
-        port = one.getsockname()[1]
-    management = free_port()
+    port, management = free_ports(2)
     listen = {"address": HOST, "port": port, "mgmt_address": HOST, "mgmt_port": management, "flushInterval": 500}
     configuration = directory / "statsd.json"
     idle = {"deleteCounters": True, "deleteTimers": True}  # of two flushes in a second the last one stays
@@ -45,12 +43,6 @@ def statsd(home: Path, directory: Path, backend: str, settings: dict[str, Any]) 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.connect((HOST, port))
             yield client
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 def answers(port: int) -> bool:

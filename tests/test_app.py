@@ -17,16 +17,13 @@ from amondawa.errors import ConfigError
 from amondawa.listeners.http import HttpPort, make_runner
 from amondawa.settings import Settings
 from amondawa.store.open import open_store
+from tests.ports import free_port, free_ports
 
 PORTS = ("http_port", "kairosdb_port", "opentsdb_port", "kairosdb_telnet_port")
 
 
-def free_ports() -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return dict(zip(PORTS, ports, strict=True))
+def port_settings() -> dict[str, int]:
+    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
 
 
 @dataclass
@@ -66,7 +63,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def bound(**changes: Any) -> AsyncIterator[Running]:
     """A process that listens but has not read its journal yet."""
-    settings = Settings(**(free_ports() | {"store": "memory"} | changes))
+    settings = Settings(**(port_settings() | {"store": "memory"} | changes))
     process = Process(settings, open_store(settings))
     async with ClientSession() as session:
         try:
@@ -273,7 +270,7 @@ async def test_a_request_in_flight_is_answered_before_the_process_stops():
     app = web.Application()
     app.router.add_get("/", slow)
     port = HttpPort()
-    number = free_ports()["http_port"]
+    number = free_port()
     await port.bind("127.0.0.1", number)
     await port.show(await make_runner(app, 5.0))
     async with ClientSession() as session:
@@ -286,7 +283,7 @@ async def test_a_request_in_flight_is_answered_before_the_process_stops():
 
 async def test_a_port_that_shows_nothing_closes_its_connections():
     port = HttpPort()
-    number = free_ports()["http_port"]
+    number = free_port()
     await port.bind("127.0.0.1", number)
     reader, writer = await asyncio.open_connection("127.0.0.1", number)
     assert await reader.read() == b""
@@ -312,7 +309,7 @@ def test_a_data_directory_that_is_a_file_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ConfigError, match=str(file)):
-        run(Settings(data=str(file), **free_ports()), print)
+        run(Settings(data=str(file), **port_settings()), print)
 
 
 # what is printed --------------------------------------------------------------------------------------------------------

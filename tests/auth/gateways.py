@@ -20,7 +20,7 @@ from amondawa.protocols.access import OPEN_ROUTES
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 from amondawa.store.open import open_store
-from tests.test_app import free_ports
+from tests.test_app import port_settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")
 
@@ -81,7 +81,7 @@ class Guarded:
 @contextlib.asynccontextmanager
 async def guarded(opened: BlockStore | None = None, **changes: Any) -> AsyncIterator[Guarded]:
     """Run a process over a store (or the one that its settings name)."""
-    settings = Settings(**(free_ports() | {"store": "memory"} | changes))
+    settings = Settings(**(port_settings() | {"store": "memory"} | changes))
     process = Process(settings, opened or open_store(settings))
     async with ClientSession() as session:
         try:

@@ -18,7 +18,7 @@ from amondawa.errors import ConfigError
 from amondawa.settings import Settings
 from amondawa.store.open import open_store
 from tests.auth.gateways import Answer, Guarded, Key, guarded
-from tests.test_app import free_ports
+from tests.test_app import port_settings
 
 NAMES = "/api/v1/metricnames"
 POINTS = "/api/v1/shop/datapoints"
@@ -122,7 +122,7 @@ async def test_the_first_key_closes_the_gateway_even_when_it_is_inactive():
 
 async def test_a_bind_beyond_this_machine_needs_a_key_or_a_word():
     for changes, fits in (({}, False), ({"allow_anonymous": "default:rw"}, True)):
-        settings = Settings(**(free_ports() | {"store": "memory", "bind": "0.0.0.0"} | changes))
+        settings = Settings(**(port_settings() | {"store": "memory", "bind": "0.0.0.0"} | changes))
         process = Process(settings, open_store(settings))
         try:
             if fits:
@@ -138,7 +138,7 @@ async def test_with_a_key_in_the_store_a_gateway_may_be_reached_from_anywhere(mo
     monkeypatch.setenv("AMDW_MASTER_KEY", "0" * 64)
     async with guarded() as first:
         first.add_key("shop:rw")
-        settings = Settings(**(free_ports() | {"store": "memory", "bind": "0.0.0.0"}))
+        settings = Settings(**(port_settings() | {"store": "memory", "bind": "0.0.0.0"}))
         await Process(settings, first.process._store).access.load()
 
 

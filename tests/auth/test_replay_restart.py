@@ -26,7 +26,7 @@ from tests.auth.test_replay import NOW, apply
 from tests.auth.test_replay import signed as caller_of
 from tests.store.engines import QUICK
 from tests.store.strict_fake import StrictFake
-from tests.test_app import free_ports
+from tests.test_app import port_settings
 
 Reopen = Callable[[], BlockStore]
 
@@ -77,7 +77,7 @@ async def two_writes(gateway: Guarded, key: Key) -> dict[str, str]:
 
 @pytest.mark.parametrize("end", ["stopped", "killed", "flushed and killed"])
 async def test_a_replayed_write_overwrites_nothing_after_a_restart(reopen: Reopen, crash: Callable[[], None], end: str):
-    ports = free_ports()
+    ports = port_settings()
     async with guarded(reopen(), **ports) as gateway:
         key = gateway.add_key("shop:rw")
         first = await two_writes(gateway, key)
@@ -93,7 +93,7 @@ async def test_a_replayed_write_overwrites_nothing_after_a_restart(reopen: Reope
 
 
 async def test_a_replayed_delete_or_document_changes_nothing_after_a_restart(reopen: Reopen):
-    ports = free_ports()
+    ports = port_settings()
     tree = "/domains/shop/api/tree"
     made = b'{"name":"one"}'
     async with guarded(reopen(), **ports) as gateway:
@@ -113,7 +113,7 @@ async def test_a_replayed_delete_or_document_changes_nothing_after_a_restart(reo
 
 
 async def test_a_write_that_failed_may_come_again_after_a_restart(reopen: Reopen, monkeypatch: pytest.MonkeyPatch):
-    ports = free_ports()
+    ports = port_settings()
     async with guarded(reopen(), **ports) as gateway:
         key = gateway.add_key("shop:rw")
         headers = signed(gateway, key, "POST", POINTS, points(1))

@@ -19,7 +19,7 @@ from amondawa.errors import ConfigError
 from amondawa.listeners.tls import tls_context
 from amondawa.settings import Settings
 from amondawa.store.open import open_store
-from tests.test_app import free_ports
+from tests.test_app import port_settings
 
 PORTS = {"http_port": "/health/ready", "kairosdb_port": "/api/v1/version", "opentsdb_port": "/api/version"}
 
@@ -48,7 +48,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 async def test_every_port_speaks_tls_and_no_plain_text(certificate: tuple[str, str]):
     cert, key = certificate
-    settings = Settings(**(free_ports() | {"store": "memory", "tls_cert": cert, "tls_key": key}))
+    settings = Settings(**(port_settings() | {"store": "memory", "tls_cert": cert, "tls_key": key}))
     process = Process(settings, open_store(settings))
     trusting = ssl.create_default_context(cafile=cert)
     try:
