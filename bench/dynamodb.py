@@ -64,9 +64,7 @@ class Simulated:
         self.store = DynamoStore(self.fake.client, "amdw", "bench")
         self.store.open()
         self.gateway = await Gateway.start(settings, self.store, lambda: self.now_ms)
-        loop = self.gateway._writer._loop_task
-        assert loop is not None
-        loop.cancel()  # it would pace its flushes by the real clock
+        await self.gateway._writer._flushes.stop()  # it would pace its flushes by the real clock
         try:
             yield self
         finally:
@@ -95,9 +93,13 @@ class Simulated:
 
 
 def dynamodb_settings(**changes: int) -> Settings:
-    """Return the defaults of the DynamoDB store with some changes."""
+    """Return the defaults of the DynamoDB store with some changes.
+
+    No entry waits to be shared: the measurements say how many points an entry has, and their clock does not pass meanwhile.
+    """
     nowhere = Path(tempfile.gettempdir()) / f"amondawa-bench-{os.getpid()}"  # nothing is spooled
-    return read_settings({"store": "dynamodb", "ack": "stored", "data": str(nowhere), **changes}, {})
+    options = {"store": "dynamodb", "ack": "stored", "data": str(nowhere), "commit_wait_ms": 0, **changes}
+    return read_settings(options, {})
 
 
 async def write_cost(data: Devops, points_an_entry: int, settings: Settings, target: float) -> Figure:

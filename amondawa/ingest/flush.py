@@ -18,9 +18,9 @@ from amondawa.ingest.generation import Generation
 from amondawa.ingest.head import Head
 from amondawa.ingest.head_view import member_of
 from amondawa.ingest.late import late_items, outdated_copies
-from amondawa.ingest.overwritten import columns_between, without_overwritten
+from amondawa.ingest.overwritten import without_overwritten
 from amondawa.ingest.pacing import Pacing
-from amondawa.ingest.run import ref_slices
+from amondawa.ingest.run import columns_between, ref_slices
 from amondawa.kernels.grouping import group_by_ref
 from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
 from amondawa.store import codec, keys, rows
@@ -29,7 +29,7 @@ from amondawa.store.blocks import Block
 from amondawa.store.payer import paid_by
 from amondawa.store.rollup_items import mergeable
 
-SLICE_POINTS = 524_288
+SLICE_POINTS = 131_072
 COMMIT_ROWS = 2_048
 RECENT_FLUSHES = 100
 RECENT_S = 15.0
@@ -122,11 +122,12 @@ class Flusher:
         self._numbers = [*self._numbers[-RECENT_FLUSHES:], number]
         others = head.others(generation)
         for lowest, highest in ref_slices(runs, SLICE_POINTS):
-            batch = columns_between([generation], lowest, highest, head.cache)
+            batch = columns_between(runs, lowest, highest, head.cache)
             if batch is None:
                 continue
             if others:
-                batch = without_overwritten(batch, columns_between(others, lowest, highest, head.cache))
+                rivals = [run for other in others for run in other.runs()]
+                batch = without_overwritten(batch, columns_between(rivals, lowest, highest, head.cache))
             for group in _by_count(self._rows_of(batch), self._pacing.rows_at_once(COMMIT_ROWS)):
                 self._pacing.wait()
                 if until is not None and time.monotonic() > until:

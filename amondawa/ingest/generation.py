@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from amondawa.ingest.run import PageCache, Run, Tombstone, join_batches
+from amondawa.ingest.run import PageCache, Run, Tombstone, join_batches, slices_of
 from amondawa.model.points import Int64s, WriteBatch
 
 JOIN_BATCHES = 64
 JOIN_POINTS = 16_384
 PACK_POINTS = 262_144
+SLICE_POINTS = 131_072
+"""Points that are unpacked at a time while runs are packed."""
 
 Snapshot = tuple[list[Run], list[WriteBatch]]
 """Runs, and batches that came after them, in order of arrival."""
@@ -87,7 +89,7 @@ class Generation:
     def _group_young(self) -> None:
         if self._young:
             joined = join_batches(self._young)
-            run = Run.build(joined.refs, joined.points(), pack=False)
+            run = Run.build(joined)
             self._raw.append(run)
             self.memory_bytes += run.memory_bytes - self._young_bytes
             self._young, self._young_points, self._young_bytes = [], 0, 0
@@ -109,17 +111,13 @@ class Generation:
             tombstones = [len(run.tombstones) for run in raw]
         if not raw:
             return False
-        parts = [part for run in raw if (part := run.columns_of(0, 2**31, cache)) is not None]
-        packed = None
-        if parts:
-            joined = join_batches(parts)
-            packed = Run.build(joined.refs, joined.points(), pack=True)
+        packed = Run.pack(slices_of(raw, SLICE_POINTS, cache))
         with self._lock:
             if [len(run.tombstones) for run in raw] != tombstones:
                 return False  # a delete came in between: the packed run would not know it
             self._raw = self._raw[len(raw) :]
             self.memory_bytes -= sum(run.memory_bytes for run in raw)
-            if packed is not None:
+            if len(packed):
                 self._packed.append(packed)
                 self.memory_bytes += packed.memory_bytes
         return True

@@ -27,9 +27,8 @@ from amondawa.ingest.follow import Tail
 from amondawa.ingest.generation import Generation
 from amondawa.ingest.head import Head
 from amondawa.ingest.journal import Journal
-from amondawa.ingest.overwritten import columns_between
 from amondawa.ingest.recovery import targets, tombstone_of
-from amondawa.ingest.run import Tombstone, ref_slices
+from amondawa.ingest.run import Tombstone, slices_of
 from amondawa.ingest.stamps import StampClock
 from amondawa.model.points import Int32s, WriteBatch
 from amondawa.store import keys
@@ -139,10 +138,8 @@ class Neighbours:
 
     def released(self, generation: Generation) -> None:
         """See News: its rows are known before its points leave the head."""
-        for lowest, highest in ref_slices(generation.runs(), SLICE_POINTS):
-            batch = columns_between([generation], lowest, highest, self._head.cache)
-            if batch is not None:
-                self._caches.note_rows(batch)
+        for batch in slices_of(generation.runs(), SLICE_POINTS, self._head.cache):
+            self._caches.note_rows(batch)
         self._head.release(generation)
 
     def deleted(self, record: entry.DeleteEntry) -> None:

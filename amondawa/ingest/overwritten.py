@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from amondawa.ingest.generation import Generation
-from amondawa.ingest.run import PageCache, join_batches
 from amondawa.model.points import WriteBatch
-
-
-def columns_between(
-    generations: Sequence[Generation], lowest: int, highest: int, cache: PageCache
-) -> WriteBatch | None:
-    """Return the points of the series with lowest <= ref < highest; None when there are none."""
-    runs = [run for generation in generations for run in generation.runs()]
-    parts = [part for run in runs if (part := run.columns_of(lowest, highest, cache)) is not None]
-    return join_batches(parts) if parts else None
 
 
 def without_overwritten(own: WriteBatch, others: WriteBatch | None) -> WriteBatch:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,12 @@ from amondawa.kernels.grouping import group_by_ref
 from amondawa.model.points import Int32s, Int64s, Points, WriteBatch
 from amondawa.store import codec
 
+T = TypeVar("T", bound=np.generic)
 Seconds = npt.NDArray[np.uint32] | npt.NDArray[np.int64]
 PAGE_POINTS = 16_384
 LATEST = 2**63 - 1
 NEVER = np.int64(LATEST)
-_CACHED_PAGES = 64
+_CACHED_PAGES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,17 +82,22 @@ class Spans:
     last: Seconds
 
     @classmethod
-    def of(cls, times_ms: Int64s, offsets: Int32s) -> Spans:
-        """Measure grouped points."""
-        starts = offsets[:-1]
-        if not len(starts):
+    def of(cls, first: Int64s, last: Int64s) -> Spans:
+        """Keep first and last times (int64[m], s since 1970 UTC) as small as may be."""
+        if not len(first):
             return cls(0, np.zeros(0, np.uint32), np.zeros(0, np.uint32))
-        first = np.minimum.reduceat(times_ms, starts) // 1000
-        last = np.maximum.reduceat(times_ms, starts) // 1000
         base = int(first.min())
         if int(last.max()) - base < 2**32:
             return cls(base, (first - base).astype(np.uint32), (last - base).astype(np.uint32))
         return cls(base, first - base, last - base)
+
+    @classmethod
+    def measure(cls, times_ms: Int64s, offsets: Int32s) -> Spans:
+        """Measure grouped points."""
+        starts = offsets[:-1]
+        if not len(starts):
+            return cls.of(times_ms[:0], times_ms[:0])
+        return cls.of(np.minimum.reduceat(times_ms, starts) // 1000, np.maximum.reduceat(times_ms, starts) // 1000)
 
     @property
     def memory_bytes(self) -> int:
@@ -112,7 +119,8 @@ class Run:
         offsets: int32[m + 1]: where each series' points are.
         spans: first and last time of each series, when packed.
         raw: the points, or None when packed.
-        pages: encoded points, PAGE_POINTS each, when packed.
+        pages: encoded points, PAGE_POINTS each at most, when packed.
+        page_starts: int64[pages]: where the points of each page begin.
         stamps: when the points of each page were committed, when packed and known: pages whose values are the stamps.
         expires_ms: int64[m]: when the last point of each series expires, NEVER where one never does; None = none expires.
         tombstones: deletes that came after these points.
@@ -126,26 +134,30 @@ class Run:
     memory_bytes: int
     expires_ms: Int64s | None = None
     stamps: tuple[bytes, ...] = ()
+    page_starts: Int64s = field(default_factory=lambda: np.zeros(0, np.int64))
     tombstones: list[Tombstone] = field(default_factory=list)
 
     @classmethod
-    def build(cls, refs: Int32s, points: Points, *, pack: bool) -> Run:
-        """Group columns (any order of series, arrival order kept within each) into a run."""
-        order, unique, wide_offsets = group_by_ref(refs)
-        offsets = wide_offsets.astype(np.int32)
-        grouped = points.take(order)
+    def build(cls, batch: WriteBatch) -> Run:
+        """Group columns (any order of series, arrival order kept within each) into a raw run."""
+        grouped, unique, offsets = _grouped(batch)
         expires = _last_expiry(grouped, offsets)
         side = unique.nbytes + offsets.nbytes + (0 if expires is None else expires.nbytes)
-        if not pack:
-            texts = sum(map(len, grouped.texts)) + 50 * len(grouped.texts)
-            own = (17 + 8 * (grouped.expires_ms is not None) + 8 * (grouped.stamps is not None)) * len(grouped) + texts
-            return cls(unique, offsets, None, grouped, (), own + side, expires)
-        cuts = [slice(at, at + PAGE_POINTS) for at in range(0, len(grouped), PAGE_POINTS)]
-        pages = tuple(codec.encode(grouped.take(cut)) for cut in cuts)
-        stamps = () if grouped.stamps is None else tuple(_stamp_page(grouped.stamps[cut]) for cut in cuts)
-        spans = Spans.of(grouped.times_ms, offsets)
-        size = sum(map(len, pages)) + sum(map(len, stamps)) + side + spans.memory_bytes
-        return cls(unique, offsets, spans, None, pages, size, expires, stamps)
+        texts = sum(map(len, grouped.texts)) + 50 * len(grouped.texts)
+        own = (17 + 8 * (grouped.expires_ms is not None) + 8 * (grouped.stamps is not None)) * len(grouped) + texts
+        return cls(unique, offsets, None, grouped, (), own + side, expires)
+
+    @classmethod
+    def pack(cls, slices: Iterable[WriteBatch]) -> Run:
+        """Group columns into a packed run, a slice at a time, so that never all of them lie here unpacked.
+
+        Args:
+            slices: series ascend from slice to slice, in any order within one; arrival order is kept within each series.
+        """
+        packer = _Packer()
+        for batch in slices:
+            packer.add(batch)
+        return packer.run()
 
     def __len__(self) -> int:
         return int(self.offsets[-1])
@@ -155,7 +167,7 @@ class Run:
         spans = self.spans
         if spans is None:
             assert self.raw is not None
-            spans = Spans.of(self.raw.times_ms, self.offsets)
+            spans = Spans.measure(self.raw.times_ms, self.offsets)
         return self.refs[spans.touch(start_ms, end_ms)]
 
     def slice(self, start: int, stop: int, cache: PageCache) -> Points:
@@ -163,12 +175,16 @@ class Run:
         if self.raw is not None:
             return self.raw.take(slice(start, stop))
         parts = []
-        for number in range(start // PAGE_POINTS, (stop - 1) // PAGE_POINTS + 1):
+        first, beyond = (
+            int(np.searchsorted(self.page_starts, start, "right")) - 1,
+            np.searchsorted(self.page_starts, stop),
+        )
+        for number in range(first, int(beyond)):
             page = cache.unpack(self.pages[number])
             if self.stamps:
                 page = replace(page, stamps=cache.unpack(self.stamps[number]).bits)
-            base = number * PAGE_POINTS
-            parts.append(page.take(slice(max(start - base, 0), min(stop - base, PAGE_POINTS))))
+            base = int(self.page_starts[number])
+            parts.append(page.take(slice(max(start - base, 0), min(stop - base, len(page)))))
         return Points.concat(parts)
 
     def points_of(self, ref: int, cache: PageCache) -> Points | None:
@@ -213,6 +229,63 @@ class Run:
         return np.setdiff1d(self.refs, np.array(dead, np.int32)) if dead else self.refs
 
 
+class _Packer:
+    """A packed run in the making."""
+
+    def __init__(self) -> None:
+        self._refs: list[Int32s] = []
+        self._counts: list[Int64s] = []
+        self._first_s: list[Int64s] = []
+        self._last_s: list[Int64s] = []
+        self._expires: list[Int64s | None] = []
+        self._pages: list[bytes] = []
+        self._stamps: list[bytes] = []
+        self._starts: list[int] = []
+        self._points = 0
+
+    def add(self, batch: WriteBatch) -> None:
+        """Take the next slice, see `Run.pack`."""
+        grouped, unique, offsets = _grouped(batch)
+        starts = offsets[:-1]
+        self._refs.append(unique)
+        self._counts.append(np.diff(offsets).astype(np.int64))
+        self._first_s.append(np.minimum.reduceat(grouped.times_ms, starts) // 1000)
+        self._last_s.append(np.maximum.reduceat(grouped.times_ms, starts) // 1000)
+        self._expires.append(_last_expiry(grouped, offsets))
+        for at in range(0, len(grouped), PAGE_POINTS):
+            page = grouped.take(slice(at, at + PAGE_POINTS))
+            self._pages.append(codec.encode(page))
+            if page.stamps is not None:
+                self._stamps.append(_stamp_page(page.stamps))
+            self._starts.append(self._points + at)
+        self._points += len(grouped)
+
+    def run(self) -> Run:
+        """Return all of it as a run."""
+        refs = _all(self._refs, np.int32)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(_all(self._counts, np.int64))]).astype(np.int32)
+        spans = Spans.of(_all(self._first_s, np.int64), _all(self._last_s, np.int64))
+        expires = None
+        if any(one is not None for one in self._expires):
+            parts = zip(self._expires, self._refs, strict=True)
+            expires = np.concatenate([np.full(len(r), NEVER) if one is None else one for one, r in parts])
+        side = refs.nbytes + offsets.nbytes + (0 if expires is None else expires.nbytes) + spans.memory_bytes
+        size = sum(map(len, self._pages)) + sum(map(len, self._stamps)) + side
+        starts = np.array(self._starts, np.int64)
+        return Run(refs, offsets, spans, None, tuple(self._pages), size, expires, tuple(self._stamps), starts)
+
+
+def _all(parts: Sequence[npt.NDArray[T]], dtype: type[T]) -> npt.NDArray[T]:
+    """Join columns of which there may be none."""
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _grouped(batch: WriteBatch) -> tuple[Points, Int32s, Int32s]:
+    """Return points by series, those series (int32[m], ascending) and where the points of each are (int32[m + 1])."""
+    order, unique, offsets = group_by_ref(batch.refs)
+    return batch.points().take(order), unique, offsets.astype(np.int32)
+
+
 def _stamp_page(stamps: Int64s) -> bytes:
     """Pack stamps (int64[n], us) as the values of points at 0, 1, 2 …"""
     return codec.encode(Points.longs(np.arange(len(stamps)), np.ascontiguousarray(stamps)))
@@ -233,6 +306,20 @@ def join_batches(batches: Sequence[WriteBatch]) -> WriteBatch:
     points = Points.concat([batch.points() for batch in batches])
     refs = np.concatenate([batch.refs for batch in batches])
     return WriteBatch.of(refs, points)
+
+
+def columns_between(runs: Sequence[Run], lowest: int, highest: int, cache: PageCache) -> WriteBatch | None:
+    """Return the points of the series with lowest <= ref < highest; None when there are none."""
+    parts = [part for run in runs if (part := run.columns_of(lowest, highest, cache)) is not None]
+    return join_batches(parts) if parts else None
+
+
+def slices_of(runs: Sequence[Run], points: int, cache: PageCache) -> Iterator[WriteBatch]:
+    """Yield all points of some runs, about `points` at a time; series ascend from slice to slice."""
+    for lowest, highest in ref_slices(runs, points):
+        batch = columns_between(runs, lowest, highest, cache)
+        if batch is not None:
+            yield batch
 
 
 def ref_slices(runs: Sequence[Run], points: int) -> Iterator[tuple[int, int]]:

@@ -65,7 +65,7 @@ def test_a_series_reads_as_its_points_in_order_of_arrival(steps: list[tuple]) ->
 @given(POINTS, st.integers(1, 40))
 def test_slices_cover_every_series_once(points: list[tuple[int, int, int]], size: int) -> None:
     batch = batch_of(points)
-    run = Run.build(batch.refs, batch.points(), pack=False)
+    run = Run.build(batch)
     cuts = list(ref_slices([run], size))
     refs = [ref for lowest, highest in cuts for ref in range(lowest, highest)]
     assert refs == list(range(int(batch.refs.max()) + 1))
