@@ -20,12 +20,12 @@ from bench.figures import Figure, fresh_server, report
 from bench.wire import send_streams
 
 
-def measure(scale: float = 1.0) -> list[Figure]:
+def measure(scale: float = 1.0, hosts: int = 10_000) -> list[Figure]:
     """Send the points as they are made, then ask for all of them; the peak before the questions is the figure."""
-    data = Devops(10_000, max(5, round(100 * scale)))
+    data = Devops(hosts, max(5, round(100 * scale)))
     with fresh_server() as server:
         idle = server.rss_bytes()
-        send_streams(server.opentsdb, [data.telnet(0, 5_000), data.telnet(5_000, 10_000)])
+        send_streams(server.opentsdb, [data.telnet(0, hosts // 2), data.telnet(hosts // 2, hosts)])
         peak = server.peak_rss_bytes()
         verify.wait_readable(server.kairosdb, data, time.perf_counter())
         verify.check_all(server.kairosdb, data)

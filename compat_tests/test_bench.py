@@ -1,0 +1,32 @@
+"""Every measurement of `bench/` runs and finds its answers right, on little data; the figures are not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from bench import disk, dynamodb, fairness, index_million, ingest, memory, query, recovery, several_gateways
+from bench.figures import Figure
+
+SHARE = 0.004
+MEASUREMENTS: dict[str, Callable[[], Sequence[Figure]]] = {
+    **{f"ingest-{measure.__name__}": lambda measure=measure: measure(SHARE) for measure in ingest.MEASUREMENTS},
+    "disk": lambda: disk.measure(SHARE),
+    "memory": lambda: memory.measure(SHARE, hosts=100),
+    "query": lambda: query.measure(repeat=2, hours=1),
+    "index": lambda: index_million.measure(5_000),
+    "fairness": lambda: fairness.measure(seconds=0.3, rounds=1),
+    "recovery": lambda: recovery.measure(2_000_000),
+    "dynamodb-writes": lambda: dynamodb.measure_writes(SHARE),
+    "dynamodb-queries": lambda: dynamodb.measure_queries(SHARE),
+    "dynamodb-throughput": lambda: dynamodb.measure_throughput(SHARE),
+    "several-gateways": lambda: several_gateways.measure(5),
+}
+
+
+@pytest.mark.parametrize("name", MEASUREMENTS)
+def test_a_measurement_runs_and_its_answers_are_right(name: str) -> None:
+    figures = MEASUREMENTS[name]()
+    assert figures
+    assert all(figure.value > 0 for figure in figures)
