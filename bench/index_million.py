@@ -1,4 +1,4 @@
-"""One series among a million of one metric: how long a warm server takes to answer for it.
+"""A million series of one metric: how long a warm server takes to answer for one of them, for many, and for all.
 
 python bench/index_million.py [--series 1000000]
 """
@@ -79,6 +79,35 @@ def figures(server: ServerProcess, series: int, when: str) -> list[Figure]:
     ]
 
 
+def wide_figures(server: ServerProcess, series: int, when: str) -> list[Figure]:
+    """Ask for what many series give together: those of one site, all by kind, all as one, and the values of a tag."""
+    body = {"start_absolute": START_S * 1000, "end_absolute": (START_S + 60) * 1000}
+    total = {"name": "sum", "sampling": {"value": 1, "unit": "minutes"}}
+    site = list(range(7, series, 1000))
+    asked = {
+        f"{len(site):,} of {series:,} series": ({"tags": {"site": ["s7"]}, "aggregators": [total]}, [sum(site)]),
+        f"all {series:,} series as one": ({"aggregators": [total]}, [series * (series - 1) // 2]),
+        f"all {series:,} series by a tag": (
+            {"aggregators": [total], "group_by": [{"name": "tag", "tags": ["kind"]}]},
+            [sum(range(kind, series, 7)) for kind in range(7)],
+        ),
+    }
+    found = []
+    with JsonClient(server.kairosdb) as client:
+        for name, (metric, wanted) in asked.items():
+            query = body | {"metrics": [{"name": METRIC, **metric}]}
+            times_ms = []
+            for _ in range(3):
+                began_s = time.perf_counter()
+                answer = json.loads(client.raw("POST", KAIROSDB_QUERY, query))
+                times_ms.append((time.perf_counter() - began_s) * 1000)
+                sums = [result["values"][0][1] for result in answer["queries"][0]["results"]]
+                expect(sums, wanted)
+            details = {"first_ms": times_ms[0]}
+            found.append(Figure(f"KairosDB: {name}, {when}: best of 3", min(times_ms), "ms", details=details))
+    return found
+
+
 def measure(series: int = 1_000_000) -> list[Figure]:
     """Write the series, ask, and ask again after an orderly restart."""
     with fresh_server() as server:
@@ -86,11 +115,11 @@ def measure(series: int = 1_000_000) -> list[Figure]:
         bounds = [0, series // 2, series]
         send_streams(server.opentsdb, [lines(a, b) for a, b in zip(bounds, bounds[1:], strict=False)])
         written_s = time.perf_counter() - began_s
-        found = figures(server, series, "as written")
+        found = [*figures(server, series, "as written"), *wide_figures(server, series, "as written")]
         rss = server.rss_bytes()
         server.terminate(300.0)
         ready_s = server.start().wait_ready(300.0)
-        found += figures(server, series, "after a restart")
+        found += [*figures(server, series, "after a restart"), *wide_figures(server, series, "after a restart")]
     return [
         Figure(f"{series:,} new series of one metric, 1 point each", written_s, "s"),
         *found,

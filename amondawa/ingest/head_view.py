@@ -78,10 +78,8 @@ class HeadView:
             return found
         for runs, young in stages:
             for run in runs:
-                for ref in member_of(refs, run.refs).tolist():
-                    points = run.points_of(ref, self._cache)
-                    if points is not None:
-                        found.setdefault(ref, []).append(points)
+                for ref, points in run.parts_of(member_of(refs, run.refs), self._cache):
+                    found.setdefault(ref, []).append(points)
             for batch in young:
                 self._from_batch(batch, refs, found)
         return found

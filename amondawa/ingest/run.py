@@ -192,11 +192,23 @@ class Run:
         at = int(np.searchsorted(self.refs, ref))
         if at == len(self.refs) or int(self.refs[at]) != ref:
             return None
-        points = self.slice(int(self.offsets[at]), int(self.offsets[at + 1]), cache)
+        points = self._undeleted_of(ref, self.slice(int(self.offsets[at]), int(self.offsets[at + 1]), cache))
+        return points if len(points) else None
+
+    def parts_of(self, members: Int32s, cache: PageCache) -> Iterator[tuple[int, Points]]:
+        """Yield the points of series (ascending) that are in this run, as `points_of` does of one."""
+        at = np.searchsorted(self.refs, members)
+        starts, stops = self.offsets[at].tolist(), self.offsets[at + 1].tolist()
+        for ref, start, stop in zip(members.tolist(), starts, stops, strict=True):
+            points = self._undeleted_of(ref, self.slice(start, stop, cache))
+            if len(points):
+                yield ref, points
+
+    def _undeleted_of(self, ref: int, points: Points) -> Points:
         for tombstone in self.tombstones:
             if tombstone.covers(ref):
                 points = points.take(~tombstone.hides(points))
-        return points if len(points) else None
+        return points
 
     def columns_of(self, lowest: int, highest: int, cache: PageCache) -> WriteBatch | None:
         """Return the points of all series with lowest <= ref < highest, deletes applied, grouped by series."""

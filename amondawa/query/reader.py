@@ -239,6 +239,8 @@ def _contested(rolled: Mapping[int, Sequence[Rollup]], view: HeadView) -> Int32s
 
 def _inside(rolled: Sequence[Rollup], query: Query) -> tuple[tuple[Rollup, ...], bool]:
     """Cut rolled-up data to the range of a query; those of which nothing is left stay only where the range cuts them."""
+    if not rolled:
+        return (), False
     cuts = [one.inside(query.start_ms, query.end_ms) for one in rolled]
     return tuple(one for one, is_cut in cuts if len(one) or is_cut), any(is_cut for _, is_cut in cuts)
 
