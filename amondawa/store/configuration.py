@@ -65,6 +65,8 @@ ENTRIES: Mapping[str, Entry] = {
 RETENTION = "retention"
 ROLLUP = "rollup"
 _DICTIONARIES = (RETENTION, ROLLUP)
+_LONG = 10**18
+"""Numbers of this size are not shown; Python refuses to write those of thousands of digits."""
 _PAIRS = (("tp_write_datapoints", "tp_read_datapoints"), ("tp_write_index_key", "tp_read_index_key"))
 
 
@@ -112,16 +114,22 @@ def _number(key: str, value: object) -> object:
     """Return a key's value as its setting wants it."""
     entry = ENTRIES[key]
     kinds = (int,) if entry.whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, kinds) or _is_no_number(value):
         kind = "a whole number" if entry.whole else "a number"
         raise ConfigError(f"{key} must be {kind}{entry.unit and ' of ' + entry.unit}, not {value!r}")
     low, high = (limit * entry.few / entry.many for limit in RANGES[entry.field])
     if not low <= value <= high:
-        raise ConfigError(f"{key} must be from {low:.15g} to {high:.15g}{entry.unit and ' ' + entry.unit}, not {value}")
+        shown = value if abs(value) < _LONG else "one that large"
+        raise ConfigError(f"{key} must be from {low:.15g} to {high:.15g}{entry.unit and ' ' + entry.unit}, not {shown}")
     if entry.few > 1 and value % entry.few:
         raise ConfigError(f"{key} must be whole seconds, in milliseconds, not {value}")
     scaled = value * entry.many / entry.few
     return round(scaled) if isinstance(getattr(Settings(), entry.field), int) else float(scaled)
+
+
+def _is_no_number(value: int | float) -> bool:
+    """Say whether a value is NaN or infinite; a whole number is neither, however large it is."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _retention_text(value: object) -> str:

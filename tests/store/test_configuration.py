@@ -50,6 +50,10 @@ FIRST_VERSION = {
 """The values that the first version came with."""
 
 
+def _short(value: object) -> str:
+    return "huge" if isinstance(value, int) and value > 2**70 else repr(value)
+
+
 @pytest.mark.parametrize("wrong", [None, [], "x", 7, [("mt_readers", 5)]])
 def test_what_is_no_dictionary_is_refused(wrong: object) -> None:
     with pytest.raises(ConfigError, match="must be a dictionary"):
@@ -63,7 +67,9 @@ def test_an_unknown_key_is_refused_by_name(key: object) -> None:
 
 
 @pytest.mark.parametrize("key", ENTRIES)
-@pytest.mark.parametrize("value", ["5", None, True, [5], float("nan"), float("inf"), -1, 2**70, 1e300], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["5", None, True, [5], float("nan"), float("inf"), -1, 2**70, 10**5_000, 1e300], ids=_short
+)
 def test_a_value_of_the_wrong_kind_or_out_of_range_is_refused_by_the_name_of_its_key(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"^{key} must be"):
         settings_values({key: value})
