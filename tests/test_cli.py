@@ -1,7 +1,7 @@
 import pytest
 
-from amondawa.cli import command_line
-from amondawa.settings import Settings, variable_of
+from amondawa.cli import amondawa, command_line
+from amondawa.settings import Settings, read_settings, variable_of
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,32 @@ def test_the_settings_in_force_are_printed_with_a_mark_at_defaults(capsys, monke
     assert "  AMDW_OPENTSDB_ALLOW_DELETE=true" in lines
     assert "# AMDW_KAIROSDB=8080" in lines
     assert len(lines) == len(Settings.__dataclass_fields__)
+
+
+def test_the_defaults_of_a_store_are_defaults_too(capsys, monkeypatch):
+    monkeypatch.setattr("amondawa.cli_settings.configured_settings", read_settings)
+    assert command_line(["settings", "--store", "dynamodb"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "# AMDW_FLUSH_AGE_S=43200" in lines
+    assert "# AMDW_STORE_COLUMN_HEIGHT_S=28800" in lines
+    assert "  AMDW_STORE=dynamodb" in lines
+
+
+def test_the_settings_of_the_store_that_the_options_of_serve_name_are_printed(tmp_path, capsys):
+    file = tmp_path / "configuration.py"
+    file.write_text("configuration = {'mt_readers': 7}")
+    place = ["--store", "sqlite", "--data", str(tmp_path / "data")]
+    assert command_line(["configure", str(file), "--yes", *place]) == 0
+    assert command_line(["settings", *place]) == 0
+    assert "  AMDW_MT_READERS=7" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    "name", ["ac", "configure", "create_schema", "delete_schema", "rollup-blocks", "serve", "settings"]
+)
+def test_every_command_that_opens_a_store_takes_the_options_that_say_where_it_is(name: str):
+    options = {option for parameter in amondawa.commands[name].params for option in parameter.opts}
+    assert {"--store", "--data"} <= options
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["--version"]])
