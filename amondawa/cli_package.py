@@ -18,7 +18,7 @@ from amondawa.settings import Settings, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ("application.py", "Procfile", "pyproject.toml", "README.md", "LICENSE")
-FOLDERS = ("amondawa", "bin", "config", "docs")
+FOLDERS = (".platform", "amondawa", "bin", "config", "docs")
 ENVIRONMENT = ".ebextensions/environment.config"
 _UNWANTED = {"__pycache__", ".DS_Store"}
 _DATE = (1980, 1, 1, 0, 0, 0)  # one content makes one file, whenever it is packed
@@ -27,7 +27,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # one content makes one file, whenever it is pack
 @click.command()
 @click.option("--output", metavar="FILE", default="amondawa.zip", show_default=True, help="Where to write the bundle.")
 def package(output: str) -> None:
-    """Pack the gateway for Elastic Beanstalk: sources, pinned requirements, Procfile, environment."""
+    """Pack the gateway for Elastic Beanstalk: sources, pinned requirements, Procfile, environment, limits of its proxy."""
     settings = read_settings({}, os.environ)
     if not (ROOT / "Procfile").exists():
         raise ConfigError(f"{ROOT} is not a checkout of Amondawa: there is no Procfile to pack")

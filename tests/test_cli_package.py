@@ -13,7 +13,7 @@ import pytest
 
 import application
 from amondawa.cli import command_line
-from amondawa.cli_package import ROOT, pinned_requirements
+from amondawa.cli_package import ENVIRONMENT, ROOT, pinned_requirements
 from amondawa.settings import Settings, read_settings, variable_of
 
 PROCESS = re.compile(r"^[A-Za-z0-9_-]+:\s*[^\s].*$")
@@ -72,6 +72,23 @@ def test_the_environment_names_table_space_region_and_health_check(tmp_path: Pat
     assert "    AMDW_TABLE_SPACE: metrics\n    AMDW_REGION: eu-central-1\n" in text
     assert "    HealthCheckPath: /health/ready\n" in text
     assert "AMDW_TABLE_SPACE: amdw\n" in (ROOT / ".ebextensions" / "environment.config").read_text()
+
+
+def test_what_is_spooled_is_kept_outside_of_what_a_deployment_replaces() -> None:
+    text = (ROOT / ENVIRONMENT).read_text()
+    directory = re.findall(r"^ +AMDW_DATA: (/\S+)$", text, re.MULTILINE)[0]
+    assert not directory.startswith("/var/app")
+    assert re.search(rf"^ +command: install -d -o webapp .* {directory}$", text, re.MULTILINE)
+
+
+def test_the_platforms_proxy_lets_through_what_the_gateway_takes_and_waits_for_its_longest_query(
+    tmp_path: Path,
+) -> None:
+    with packed(tmp_path / "a.zip") as bundle:
+        text = bundle.read(".platform/nginx/conf.d/amondawa.conf").decode()
+    limits = dict(re.findall(r"^(\w+) (\d+)[ms];$", text, re.MULTILINE))
+    assert int(limits["client_max_body_size"]) * 2**20 == Settings().body_limit_bytes
+    assert int(limits["proxy_read_timeout"]) > Settings().query_seconds
 
 
 def test_a_bundle_that_cannot_be_written_is_one_line_and_status_2(tmp_path: Path, capsys) -> None:
