@@ -96,6 +96,9 @@ def delete_schema(yes: bool, **options: object) -> int:
     settings = read_settings(options, os.environ)
     store = _open_shared(settings)
     try:
+        user = store.used_by()
+        if user:
+            raise ConfigError(f"the gateway {user!r} uses {place_of(settings)}: stop all gateways first")
         tables = store.tables()
         click.echo(f"This operation will delete the Amondawa schema and all the DATA in {place_of(settings)}:")
         click.echo("".join(f"  {table}\n" for table in tables) or "  (no tables)\n", nl=False)

@@ -10,7 +10,10 @@ import pytest
 from amondawa.cli import command_line
 from amondawa.settings import Settings, variable_of
 from amondawa.store.configuration import read_configuration
+from amondawa.store.dynamodb.store import DynamoStore, Options
 from amondawa.store.sqlite import SqliteStore
+from tests.store.engines import QUICK
+from tests.store.strict_fake import StrictFake
 
 FIRST_BLOCK_TABLES = 2
 OTHER_TABLES = {"config", "credentials", "master", "metadata"}
@@ -206,3 +209,24 @@ def test_everything_is_deleted_after_a_y(data: Path, monkeypatch, capsys):
     assert tables(data) == set()
     assert list((data / "blocks").iterdir()) == list((data / "journal").iterdir()) == []
     assert command_line(["create_schema"]) == 0
+
+
+def test_tables_that_another_gateway_uses_are_left_alone_before_anything_is_asked(monkeypatch, capsys):
+    fake = StrictFake()
+    options = Options(2, 2, QUICK, lease_s=0.6)
+
+    def opened(_settings: object = None, shard: str = "here") -> DynamoStore:
+        store = DynamoStore(fake.client, "amdw", shard, options)
+        store.open()
+        return store
+
+    monkeypatch.setattr("amondawa.cli_schema.open_store", opened)
+    other = opened(shard="elsewhere")
+    assert command_line(["delete_schema", "--yes", "--store", "dynamodb"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the gateway 'elsewhere' uses table space amdw in us-west-2" in err
+    assert fake.tables
+    other.close()
+    assert command_line(["delete_schema", "--yes", "--store", "dynamodb"]) == 0
+    assert fake.tables == {}

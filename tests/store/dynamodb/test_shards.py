@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from amondawa.store.base import Capacity, Item
 from amondawa.store.dynamodb.capacity import Meter
 from amondawa.store.dynamodb.journal import ShardJournal
-from amondawa.store.dynamodb.lease import LEASES, Lease
+from amondawa.store.dynamodb.lease import FREE, LEASES, Lease
 from amondawa.store.dynamodb.reader import Reader
 from amondawa.store.dynamodb.retry import Retrier, RetryPolicy
 from amondawa.store.dynamodb.shards import DynamoShards
@@ -81,3 +81,30 @@ def test_a_shard_is_claimed_from_the_process_that_was_gone_and_not_from_its_heir
     (heir,) = world.shards.shards(sure=True)
     assert world.shards.claim(heir)
     world.shards.close()
+
+
+def test_a_shard_lives_when_its_lease_is_renewed_and_not_because_it_is_there() -> None:
+    world = World()
+    assert world.shards.living(world.clock.sleep) == ""
+    world.renew(1)
+    assert world.shards.living(world.clock.sleep) == ""
+    assert world.clock.now >= LENGTH_S
+
+    def renewing(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        world.renew(2 + len(world.clock.pauses))
+
+    world.renew(2)
+    assert world.shards.living(renewing) == "other"
+
+
+def test_a_shard_that_is_freed_while_it_is_watched_does_not_live() -> None:
+    world = World()
+    world.renew(1)
+
+    def freeing(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        world.writer.put_one("amdw_journal", Item(LEASES, b"other", FREE))
+
+    assert world.shards.living(freeing) == ""
+    assert world.clock.now < LENGTH_S

@@ -192,6 +192,14 @@ def test_deleting_everything_leaves_no_table(fake: StrictFake, store: DynamoStor
     assert fake.tables == {}
 
 
+def test_a_store_is_used_while_another_gateway_holds_its_lease(fake: StrictFake) -> None:
+    one, two = opened(fake, lease_s=0.6), opened(fake, "two", lease_s=0.6)
+    assert one.used_by() == "two"
+    two.close()
+    assert one.used_by() == ""
+    one.close()
+
+
 # units ----------------------------------------------------------------------------------------------------------------
 
 
