@@ -352,10 +352,13 @@ class DynamoStore(BlockStore):
     # journal ----------------------------------------------------------------------------------------------------------
 
     def journal_append(self, segment: int, sequence: int, payload: bytes) -> None:
-        """See BlockStore; compressed. Unavailable also when the lease on the shard ran out meanwhile."""
+        """See BlockStore; compressed. Unavailable also when the lease ran out meanwhile, or the journal's table is gone."""
         parts = self._open
         parts.lease.check()
-        parts.journal.append(segment, sequence, payload)
+        try:
+            parts.journal.append(segment, sequence, payload)
+        except NotFound as error:  # it is being restored, perhaps; no client asked for a table
+            raise Unavailable(f"the journal's table is gone: {error}") from error
         parts.lease.check()
 
     def journal_segments(self) -> list[int]:

@@ -186,6 +186,15 @@ def test_a_table_that_another_gateway_deleted_is_not_found(fake: StrictFake, sto
     other.close()
 
 
+def test_without_the_journals_table_nothing_can_be_stored_for_now(fake: StrictFake, store: DynamoStore) -> None:
+    table = fake.tables.pop("amdw_journal")
+    with pytest.raises(Unavailable, match="the journal's table is gone"):
+        store.journal_append(1, 1, b"entry")
+    fake.tables["amdw_journal"] = table
+    store.journal_append(1, 1, b"entry")
+    assert list(store.journal_read(1)) == [b"entry"]
+
+
 def test_deleting_everything_leaves_no_table(fake: StrictFake, store: DynamoStore) -> None:
     store.journal_append(1, 1, b"entry")
     store.delete_everything()
