@@ -19,7 +19,7 @@ from amondawa.store import keys
 from amondawa.store.base import BlockStore
 from amondawa.store.memory import MemoryStore
 from amondawa.store.sqlite import SqliteStore
-from tests.store.engines import open_engine
+from tests.store.engines import ENGINES, open_engine
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -82,11 +82,25 @@ class Fixture:
         return sum(len(held) for table in tables for key, held in table.items.items() if key != keys.DOMAINS_KEY)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def aging(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fixture]:
-    fixture = Fixture(MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "data"))
+async def fixture_on(engine: str, directory: Path) -> AsyncIterator[Fixture]:
+    store = open_engine(engine, directory)
+    store.close()
+    fixture = Fixture(store)
     yield fixture
     await fixture.gateway.stop()
+
+
+@pytest.fixture(params=ENGINES)
+async def aging(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fixture]:
+    async for fixture in fixture_on(request.param, tmp_path):
+        yield fixture
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def alone(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Fixture]:
+    """A gateway on a store that no other shares, so that what is due is swept at once."""
+    async for fixture in fixture_on(request.param, tmp_path):
+        yield fixture
 
 
 @pytest.mark.parametrize("flushed", [False, True])
@@ -102,19 +116,19 @@ async def test_a_point_vanishes_the_moment_it_expires_on_every_path(aging: Fixtu
         assert await aging.times("m", 1, descending=True) == left[-1:]
 
 
-async def test_index_and_names_go_with_the_last_point_of_a_row_and_not_before(aging: Fixture) -> None:
-    await aging.start()
-    await aging.write("m", {0: 1_000, 10: 5_000})
-    await aging.write("other", {0: 0}, host="b")
-    await aging.gateway.flush()
-    aging.clock.now_ms = START_MS + 4_999
-    assert await aging.gateway.sweep() == 0
-    assert await aging.names() == (["m", "other"], ["a", "b"])
-    aging.clock.now_ms = START_MS + 5_000
-    assert await aging.gateway.sweep() == 2
-    assert await aging.names() == (["other"], ["b"])
-    assert await aging.gateway.find_series(Selection("default", "m"), MIN_TIME_MS, MAX_TIME_MS) == []
-    assert await aging.times("other") == [0]
+async def test_index_and_names_go_with_the_last_point_of_a_row_and_not_before(alone: Fixture) -> None:
+    await alone.start()
+    await alone.write("m", {0: 1_000, 10: 5_000})
+    await alone.write("other", {0: 0}, host="b")
+    await alone.gateway.flush()
+    alone.clock.now_ms = START_MS + 4_999
+    assert await alone.gateway.sweep() == 0
+    assert await alone.names() == (["m", "other"], ["a", "b"])
+    alone.clock.now_ms = START_MS + 5_000
+    assert await alone.gateway.sweep() == 2
+    assert await alone.names() == (["other"], ["b"])
+    assert await alone.gateway.find_series(Selection("default", "m"), MIN_TIME_MS, MAX_TIME_MS) == []
+    assert await alone.times("other") == [0]
 
 
 async def test_nothing_of_what_expired_is_left_in_the_store() -> None:
@@ -132,13 +146,13 @@ async def test_nothing_of_what_expired_is_left_in_the_store() -> None:
     await aging.gateway.stop()
 
 
-async def test_what_has_expired_before_its_flush_is_not_written_at_all(aging: Fixture) -> None:
-    await aging.start()
-    await aging.write("m", {0: 1_000})
-    aging.clock.now_ms = START_MS + 1_000
-    await aging.gateway.flush()
-    assert await aging.names() == ([], [])
-    assert await aging.gateway.sweep() == 0
+async def test_what_has_expired_before_its_flush_is_not_written_at_all(alone: Fixture) -> None:
+    await alone.start()
+    await alone.write("m", {0: 1_000})
+    alone.clock.now_ms = START_MS + 1_000
+    await alone.gateway.flush()
+    assert await alone.names() == ([], [])
+    assert await alone.gateway.sweep() == 0
 
 
 async def test_names_of_points_that_expired_before_their_flush_are_gone_at_once(aging: Fixture) -> None:
@@ -182,31 +196,31 @@ async def test_a_point_that_is_written_again_without_expiry_stays(aging: Fixture
     assert await aging.names() == (["m"], ["a"])
 
 
-async def test_a_row_is_written_anew_only_when_half_of_it_goes(aging: Fixture) -> None:
-    await aging.start()
-    await aging.write("m", {0: 1_000})
-    await aging.gateway.flush()
-    await aging.write("m", dict.fromkeys(range(1, 4), 10_000))
-    await aging.gateway.flush()
-    aging.clock.now_ms = START_MS + 1_000
-    assert await aging.gateway.sweep() == 0
-    assert await aging.times("m") == [1, 2, 3]
-    aging.clock.now_ms = START_MS + 10_000
-    assert await aging.gateway.sweep() == 4
-    assert await aging.names() == ([], [])
+async def test_a_row_is_written_anew_only_when_half_of_it_goes(alone: Fixture) -> None:
+    await alone.start()
+    await alone.write("m", {0: 1_000})
+    await alone.gateway.flush()
+    await alone.write("m", dict.fromkeys(range(1, 4), 10_000))
+    await alone.gateway.flush()
+    alone.clock.now_ms = START_MS + 1_000
+    assert await alone.gateway.sweep() == 0
+    assert await alone.times("m") == [1, 2, 3]
+    alone.clock.now_ms = START_MS + 10_000
+    assert await alone.gateway.sweep() == 4
+    assert await alone.names() == ([], [])
 
 
-async def test_points_that_are_not_flushed_keep_their_row_when_what_is_stored_goes(aging: Fixture) -> None:
-    await aging.start()
-    await aging.write("m", {0: 1_000})
-    await aging.gateway.flush()
-    await aging.write("m", {10: 0})
-    aging.clock.now_ms = START_MS + 1_000
-    assert await aging.gateway.sweep() == 1
+async def test_points_that_are_not_flushed_keep_their_row_when_what_is_stored_goes(alone: Fixture) -> None:
+    await alone.start()
+    await alone.write("m", {0: 1_000})
+    await alone.gateway.flush()
+    await alone.write("m", {10: 0})
+    alone.clock.now_ms = START_MS + 1_000
+    assert await alone.gateway.sweep() == 1
     for _ in range(2):
-        assert await aging.times("m") == [10]
-        assert await aging.names() == (["m"], ["a"])
-        await aging.gateway.flush()
+        assert await alone.times("m") == [10]
+        assert await alone.names() == (["m"], ["a"])
+        await alone.gateway.flush()
 
 
 async def test_what_expires_while_the_gateway_is_down_is_swept_after_its_start(tmp_path: Path) -> None:
@@ -258,17 +272,17 @@ async def test_points_past_the_retention_of_their_metric_are_hidden_at_once(agin
             assert await aging.times("a") == [0, 60_000]
 
 
-async def test_rows_past_the_retention_as_a_whole_are_swept_with_index_and_names(aging: Fixture) -> None:
-    await aging.start(retention="debug.*=600")
-    await aging.write("debug.a", {0: 0}, host="x")
-    await aging.write("a", {0: 0})
-    await aging.gateway.flush()
-    aging.clock.now_ms = START_MS + HOUR_MS + 599_999
-    assert await aging.gateway.sweep() == 0
-    aging.clock.now_ms = START_MS + HOUR_MS + 600_000
-    assert await aging.gateway.sweep() == 1
-    assert await aging.names() == (["a"], ["a"])
-    assert await aging.times("a") == [0]
+async def test_rows_past_the_retention_as_a_whole_are_swept_with_index_and_names(alone: Fixture) -> None:
+    await alone.start(retention="debug.*=600")
+    await alone.write("debug.a", {0: 0}, host="x")
+    await alone.write("a", {0: 0})
+    await alone.gateway.flush()
+    alone.clock.now_ms = START_MS + HOUR_MS + 599_999
+    assert await alone.gateway.sweep() == 0
+    alone.clock.now_ms = START_MS + HOUR_MS + 600_000
+    assert await alone.gateway.sweep() == 1
+    assert await alone.names() == (["a"], ["a"])
+    assert await alone.times("a") == [0]
 
 
 async def test_a_retention_that_is_configured_later_holds_for_what_is_there(tmp_path: Path) -> None:
