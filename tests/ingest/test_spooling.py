@@ -183,6 +183,26 @@ async def test_what_needs_the_store_is_refused_while_writes_are_spooled(fake: St
     await gateway.stop(1.0)
 
 
+async def test_the_spool_is_drained_at_the_rate_that_is_set(
+    fake: StrictFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = 100
+    gateway = await started(fake, tmp_path, spool_drain=rate)
+    spooling = gateway._writer.spooling
+    assert spooling is not None
+    fake.faults.down = True
+    for number in range(10):
+        assert await write(gateway, f"{number}" * 300) is Ack.SPOOLED
+    size = spooling.spool.size_bytes
+    pauses: list[float] = []
+    monkeypatch.setattr(spooling._stop, "wait", lambda pause_s: pauses.append(pause_s))
+    come_back(gateway, fake)
+    await drained(gateway)
+    assert size > 500
+    assert 0.5 * size / rate < max(pauses) <= size / rate
+    await gateway.stop()
+
+
 async def test_past_the_limit_of_the_spool_writes_are_refused(fake: StrictFake, tmp_path: Path) -> None:
     gateway = await started(fake, tmp_path, spool_limit=2_000)
     await write(gateway, 1)
