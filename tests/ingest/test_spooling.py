@@ -71,6 +71,20 @@ async def drained(gateway: Gateway) -> None:
             await asyncio.sleep(0.01)
 
 
+async def renewed(gateway: Gateway) -> None:
+    """Return when the lease on the journal holds: an outage may have lasted longer than that does, on a slow machine too."""
+    store = gateway._store
+    assert isinstance(store, DynamoStore)
+    lease = store._open.lease
+    async with asyncio.timeout(30.0):
+        while True:
+            try:
+                return lease.check()
+            except Unavailable:
+                lease.hasten()
+                await asyncio.sleep(0.01)
+
+
 async def end_looking(gateway: Gateway) -> None:
     """End what looks at the store by itself, and would go on looking after a crash that ends no process."""
     assert gateway._foresight is not None
@@ -246,6 +260,25 @@ async def test_where_only_stored_counts_writes_are_refused_and_an_old_spool_is_b
     await again.stop()
 
 
+async def test_after_an_outage_longer_than_the_lease_what_needs_the_store_works_once_it_is_renewed(
+    fake: StrictFake, tmp_path: Path
+) -> None:
+    gateway = await started(fake, tmp_path)
+    store = gateway._store
+    assert isinstance(store, DynamoStore)
+    assert await write(gateway, 1) is Ack.STORED
+    fake.faults.down = True
+    store._open.lease._valid_until = 0.0
+    with pytest.raises(Unavailable):
+        await gateway.flush()
+    come_back(gateway, fake)
+    await renewed(gateway)
+    await gateway.flush()
+    assert await write(gateway, 2) is Ack.STORED
+    assert await values_of(gateway) == [2]
+    await gateway.stop()
+
+
 # histories ------------------------------------------------------------------------------------------------------------
 
 OUTAGE_STEP = st.one_of(STEP, STEP, st.tuples(st.just("down")), st.tuples(st.just("up")))
@@ -280,6 +313,7 @@ class OutagePair(Pair):
         elif what not in ("flush", "sweep") or not self.fake.faults.down:
             if what in ("delete", "flush", "sweep"):
                 await drained(self.real)
+                await renewed(self.real)
             await super().step(step)
 
     async def _delete_nothing(self, metric: str, filters: Any, one: int, other: int) -> None:
