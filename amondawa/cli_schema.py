@@ -17,6 +17,7 @@ from amondawa.settings import Settings, read_settings
 from amondawa.store.base import BlockStore
 from amondawa.store.configuration import configured_settings, load_file, settings_values, write_configuration
 from amondawa.store.open import open_store, open_tables
+from amondawa.store.schema import is_own_table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 ABORTED = 1
@@ -81,7 +82,7 @@ def create_schema(**options: object) -> None:
     try:
         before = set(store.tables())
         create_tables(settings, store, int(time.time()))
-        for table in store.tables():
+        for table in filter(is_own_table, store.tables()):
             click.echo(f"{table}  {'there already' if table in before else 'created'}")
     finally:
         store.close()
@@ -99,7 +100,7 @@ def delete_schema(yes: bool, **options: object) -> int:
         user = store.used_by()
         if user:
             raise ConfigError(f"the gateway {user!r} uses {place_of(settings)}: stop all gateways first")
-        tables = store.tables()
+        tables = list(filter(is_own_table, store.tables()))
         click.echo(f"This operation will delete the Amondawa schema and all the DATA in {place_of(settings)}:")
         click.echo("".join(f"  {table}\n" for table in tables) or "  (no tables)\n", nl=False)
         if not confirmed("Delete all of it?", yes):

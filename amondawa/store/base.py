@@ -115,7 +115,7 @@ class BlockStore(ABC):
         """Notice tables that another process created or deleted since they were last looked at."""
 
     def delete_everything(self) -> None:
-        """Delete all tables and the journal: nothing of the data is left."""
+        """Delete all of Amondawa's tables and the journal: nothing of the data is left."""
         for table in self.tables():
             self.delete_table(table)
         for segment in self.journal_segments():

@@ -24,6 +24,7 @@ from amondawa.store.dynamodb.tables import Tables
 from amondawa.store.dynamodb.warmth import BY_PARAMETER, Warmth
 from amondawa.store.dynamodb.writer import Writer
 from amondawa.store.limits import check_items, check_keys
+from amondawa.store.schema import is_own_table
 from amondawa.store.shared import SharedJournals
 
 JOURNAL = "journal"
@@ -243,9 +244,9 @@ class DynamoStore(BlockStore):
         return self._open.shards.living(self._retrier.sleep)
 
     def delete_everything(self) -> None:
-        """See BlockStore; the journal's table goes too, with the shards of all gateways."""
+        """See BlockStore; the journal's table goes too, with the shards of all gateways. Other programs' tables stay."""
         parts = self._open
-        for table in self.tables():
+        for table in filter(is_own_table, self.tables()):
             parts.tables.delete(table)
         parts.lease.release()
         parts.tables.delete(JOURNAL)

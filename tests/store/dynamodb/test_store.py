@@ -195,10 +195,21 @@ def test_without_the_journals_table_nothing_can_be_stored_for_now(fake: StrictFa
     assert list(store.journal_read(1)) == [b"entry"]
 
 
-def test_deleting_everything_leaves_no_table(fake: StrictFake, store: DynamoStore) -> None:
-    store.journal_append(1, 1, b"entry")
-    store.delete_everything()
-    assert fake.tables == {}
+def test_deleting_everything_leaves_other_tables_of_the_region_alone(fake: StrictFake) -> None:
+    of_this, of_that = opened(fake), DynamoStore(fake.client, "amdw_prod", "one", Options(retry=QUICK))
+    of_that.open()
+    of_this.create_table("users")  # another program's
+    for store in (of_this, of_that):
+        for table in ("config", "credentials", "master", "metadata", "datapoints_0-60", "index_n60-60"):
+            store.create_table(table)
+        store.journal_append(1, 1, b"entry")
+    of_this.delete_everything()
+    assert {name for name in fake.tables if not name.startswith("amdw_prod_")} == {"amdw_users"}
+    assert len(fake.tables) == 1 + 7
+    of_that.delete_everything()
+    assert set(fake.tables) == {"amdw_users"}
+    of_this.close()
+    of_that.close()
 
 
 def test_a_store_is_used_while_another_gateway_holds_its_lease(fake: StrictFake) -> None:
