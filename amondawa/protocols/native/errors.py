@@ -24,6 +24,7 @@ from amondawa.protocols.http import retry_after
 
 SHOWN_CHARACTERS = 100
 """how much of an offending value is shown"""
+_encoder = json.JSONEncoder(ensure_ascii=False)
 
 Address = dict[str, Any]
 
@@ -58,7 +59,7 @@ def with_values(errors: Any, data: Any) -> Any:
     """Return messages by address with the offending value added to each message whose address leads to one."""
     if isinstance(errors, Mapping):
         return {str(key): with_values(inner, _inside(data, key)) for key, inner in errors.items()}
-    if data is _NOTHING or isinstance(data, dict | list):
+    if data is _NOTHING:
         return errors
     return [f"{message} (was {_shown(data)})" if " (was " not in message else message for message in errors]
 
@@ -76,7 +77,11 @@ def _inside(data: Any, key: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = ""
+    for piece in _encoder.iterencode(value):  # no more of a long array than is shown
+        text += piece
+        if len(text) > SHOWN_CHARACTERS:
+            break
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 

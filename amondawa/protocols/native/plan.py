@@ -48,7 +48,8 @@ def plan_request(domain: str, data: Any, now_ms: int) -> Request:
     start_ms = _edge(loaded, "start", now_ms, zone)
     end_ms = _edge(loaded, "end", now_ms, zone)
     if end_ms < start_ms:
-        raise Invalid({"end_absolute": [f"the end ({end_ms}) must not lie before the start ({start_ms})"]})
+        field = "end_relative" if "end_relative" in loaded else "end_absolute"
+        raise Invalid({field: [f"the end ({end_ms}) must not lie before the start ({start_ms})"]})
     return Request(domain, tuple(_query(domain, one, start_ms, end_ms, zone) for one in loaded["metrics"]))
 
 

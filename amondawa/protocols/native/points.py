@@ -16,8 +16,8 @@ import numpy as np
 from amondawa.errors import BadRequest
 from amondawa.model.points import Int32s, Int64s, Kind, UInt8s, WriteBatch, same_kind
 from amondawa.model.series import Tags, sorted_tags
-from amondawa.protocols.native.errors import Invalid
-from amondawa.protocols.native.schemas import LONG_MAX, LONG_MIN, SeriesSchema, load_many
+from amondawa.protocols.native.errors import Invalid, with_values
+from amondawa.protocols.native.schemas import LONG_MAX, LONG_MIN, TTL_LIMIT_S, SeriesSchema, load_many
 
 Value = int | float | str
 
@@ -34,6 +34,9 @@ class _Series(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(list[_Series])
+_single_decoder = msgspec.json.Decoder(_Series)
+_any_decoder = msgspec.json.Decoder(float_hook=float)
+"""keeps whole numbers whole, however large; past the range of doubles it gives infinities, and the schema says where"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,10 @@ def parse_series(body: bytes, text_limit_bytes: int) -> list[SeriesPoints]:
     Raises:
         Invalid: with the address of everything that is wrong (of the first hundred things).
     """
-    if body.lstrip()[:1] == b"{":
-        body = b"[" + body + b"]"
+    single = body.lstrip()[:1] == b"{"
     try:
-        incoming = [_plain(series, text_limit_bytes) for series in _decoder.decode(body)]
+        decoded = [_single_decoder.decode(body)] if single else _decoder.decode(body)
+        incoming = [_plain(series, text_limit_bytes) for series in decoded]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Unfit):
         return _explained(body, text_limit_bytes)
     return incoming
@@ -74,7 +77,7 @@ class _Unfit(Exception):  # noqa: N818  # a signal between the two ways to read,
 
 def _plain(series: _Series, text_limit_bytes: int) -> SeriesPoints:
     """Take a decoded series that leaves nothing to ask; raise _Unfit otherwise."""
-    if not series.name or series.ttl < 0 or "" in series.tags or "" in series.tags.values():
+    if not series.name or not 0 <= series.ttl <= TTL_LIMIT_S or "" in series.tags or "" in series.tags.values():
         raise _Unfit
     single = series.timestamp is not None and series.value is not None
     if single == (series.datapoints is not None):
@@ -111,14 +114,20 @@ def _fit_values(values: Sequence[Any], text_limit_bytes: int) -> bool:
 
 def _explained(body: bytes, text_limit_bytes: int) -> list[SeriesPoints]:
     """Read a body with the schema, which knows where and why it is wrong."""
-    try:
-        data = msgspec.json.decode(body)  # which keeps whole numbers whole, however large
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+    data = _parse(body)
+    if isinstance(data, dict):
+        data = [data]
     if not isinstance(data, list):
-        raise BadRequest("the body must be an array of series")
+        raise Invalid({"": with_values(["the body must be an array of series"], data)})
     loaded = load_many(SeriesSchema(text_limit_bytes=text_limit_bytes), data)
     return [_from_schema(series) for series in loaded]
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return _any_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
 
 
 def _from_schema(series: Mapping[str, Any]) -> SeriesPoints:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,6 +18,10 @@ from amondawa.protocols.native.errors import Invalid, with_values
 
 LONG_MIN: Final = -(2**63)
 LONG_MAX: Final = 2**63 - 1
+TTL_LIMIT_S: Final = LONG_MAX // 1000
+"""longest time to live"""
+SPAN_LIMIT: Final = 2**40
+"""most units of time of a sampling or a relative time"""
 SHOWN_POINTS = 20
 """how many bad points of one series are described"""
 SHOWN_SERIES = 100
@@ -56,6 +62,18 @@ class Whole(fields.Integer):
         if type(value) is not int:
             raise self.make_error("invalid", input=value)
         return value
+
+
+class Count(Whole):
+    """A whole number, also as the text that Grafana's plug-in for KairosDB sends."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        return super()._deserialize(value, attr, data, **options)
+
+
+_DIGITS = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 class PointValue(_Plain):
@@ -121,7 +139,9 @@ def _value_problem(value: Any, text_limit_bytes: int) -> str | None:
         return None if LONG_MIN <= value <= LONG_MAX else "must fit 64 bits"
     if isinstance(value, str):
         return None if len(value.encode()) <= text_limit_bytes else f"must not be longer than {text_limit_bytes} bytes"
-    return None if type(value) is float else "must be a number or a text"
+    if type(value) is not float:
+        return "must be a number or a text"
+    return None if math.isfinite(value) else "must fit a double"
 
 
 def _text_limit(field: fields.Field[Any]) -> int:
@@ -157,7 +177,7 @@ class SeriesSchema(_Strict):
     timestamp = Whole(validate=_LONG)
     value = PointValue()
     datapoints = PointList()
-    ttl = Whole(load_default=0, validate=validate.Range(0, LONG_MAX // 1000, error="must be 0 or more seconds"))
+    ttl = Whole(load_default=0, validate=validate.Range(0, TTL_LIMIT_S, error="must be {min} to {max} seconds"))
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _has_points(self, data: Mapping[str, Any], original: Any, **_options: Any) -> None:
@@ -179,11 +199,7 @@ class SeriesSchema(_Strict):
 class SpanSchema(_Strict):
     """A number of units of time."""
 
-    value = fields.Integer(
-        required=True,
-        error_messages=_MISSING | {"invalid": "must be a whole number"},
-        validate=validate.Range(1, 2**40, error="must be 1 or more"),
-    )
+    value = Count(required=True, validate=validate.Range(1, SPAN_LIMIT, error="must be {min} to {max}"))
     unit = fields.String(required=True, error_messages=_MISSING)
 
     @validates("unit")
@@ -204,17 +220,19 @@ class TagFilters(_Plain):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **options: Any) -> Any:
         if not isinstance(value, dict):
             raise ValidationError("must be an object of tag names and values")
-        problems = {name: [_FILTER] for name, given in value.items() if not _is_filter(given)}
+        problems = {name: problem for name, given in value.items() if (problem := _filter_problem(given))}
         if problems:
             raise ValidationError(problems)
         return {name: [given] if isinstance(given, str) else given for name, given in value.items()}
 
 
-_FILTER = "must be a text or an array of texts"
-
-
-def _is_filter(given: Any) -> bool:
-    return isinstance(given, str) or (isinstance(given, list) and all(isinstance(one, str) for one in given))
+def _filter_problem(given: Any) -> Any:
+    """Say what is wrong with the values asked of one tag, by index where one of them is to blame; None = nothing."""
+    if isinstance(given, str):
+        return None
+    if not isinstance(given, list):
+        return ["must be a text or an array of texts"]
+    return {index: ["must be a text"] for index, one in enumerate(given) if not isinstance(one, str)} or None
 
 
 class DownsampleSchema(_Strict):
@@ -229,10 +247,14 @@ class MetricSchema(_Strict):
 
     name = fields.String(required=True, error_messages=_MISSING, validate=_NOT_EMPTY)
     tags = TagFilters(load_default=dict)
-    downsample = fields.Nested(DownsampleSchema, allow_none=True, load_default=None)
-    aggregate = fields.String(allow_none=True, load_default=None, validate=validate.OneOf(AGGREGATES, error=_ONE_OF))
+    downsample = fields.Nested(DownsampleSchema, allow_none=True, load_default=None, error_messages=_MISSING)
+    aggregate = fields.String(
+        allow_none=True, load_default=None, error_messages=_MISSING, validate=validate.OneOf(AGGREGATES, error=_ONE_OF)
+    )
     limit = Whole(load_default=0, validate=validate.Range(0, LONG_MAX, error="must be 0 (none) or more"))
-    order = fields.String(load_default="asc", validate=validate.OneOf(("asc", "desc"), error=_ONE_OF))
+    order = fields.String(
+        load_default="asc", error_messages=_MISSING, validate=validate.OneOf(("asc", "desc"), error=_ONE_OF)
+    )
 
 
 class QuerySchema(_Strict):
@@ -240,14 +262,14 @@ class QuerySchema(_Strict):
 
     start_absolute = Whole(validate=_LONG)
     end_absolute = Whole(validate=_LONG)
-    start_relative = fields.Nested(SpanSchema)
-    end_relative = fields.Nested(SpanSchema)
-    time_zone = fields.String(load_default="")
+    start_relative = fields.Nested(SpanSchema, error_messages=_MISSING)
+    end_relative = fields.Nested(SpanSchema, error_messages=_MISSING)
+    time_zone = fields.String(load_default="", error_messages=_MISSING)
     cache_time = fields.Raw(load_only=True)
     metrics = fields.List(
-        fields.Nested(MetricSchema),
+        fields.Nested(MetricSchema, error_messages=_MISSING),
         required=True,
-        error_messages=_MISSING,
+        error_messages=_MISSING | {"invalid": "must be an array of queries"},
         validate=validate.Length(min=1, error="must not be empty"),
     )
 

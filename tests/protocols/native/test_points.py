@@ -56,7 +56,7 @@ def batch_of(data: Any, now_ms: int = 1_000) -> tuple[WriteBatch, list[tuple[str
         (point(name=""), {"name": ['must not be empty (was "")']}),
         (point(name=7), {"name": ["must be a text (was 7)"]}),
         (point(name=None), {"name": ["must not be null (was null)"]}),
-        (point(tags=[]), {"tags": ["must be an object of tag names and values"]}),
+        (point(tags=[]), {"tags": ["must be an object of tag names and values (was [])"]}),
         (point(tags={"a": 1}), {"tags": {"a": ["must be a text (was 1)"]}}),
         (point(tags={"a": ""}), {"tags": {"a": ['must not be empty (was "")']}}),
         (point(tags={"": "b"}), {"tags": {"": ['belongs to a tag without a name (was "b")']}}),
@@ -64,18 +64,20 @@ def batch_of(data: Any, now_ms: int = 1_000) -> tuple[WriteBatch, list[tuple[str
         (point(timestamp=1.5), {"timestamp": ["must be a whole number (was 1.5)"]}),
         (point(timestamp=True), {"timestamp": ["must be a whole number (was true)"]}),
         (point(value=None), {"value": ["must not be null (was null)"]}),
-        (point(value=[1]), {"value": ["must be a number or a text"]}),
+        (point(value=[1]), {"value": ["must be a number or a text (was [1])"]}),
+        (point(value={"a": "x" * 200}), {"value": ['must be a number or a text (was {"a": "' + "x" * 93 + "…)"]}),
         (point(value=False), {"value": ["must be a number or a text (was false)"]}),
         (point(value="x" * 101), {"value": ["must not be longer than 100 bytes (was " + '"' + "x" * 99 + "…)"]}),
         (point(value="é" * 51), {"value": ['must not be longer than 100 bytes (was "' + "é" * 51 + '")']}),
-        (point(ttl=-1), {"ttl": ["must be 0 or more seconds (was -1)"]}),
+        (point(ttl=-1), {"ttl": ["must be 0 to 9223372036854775 seconds (was -1)"]}),
+        (point(ttl=10**20), {"ttl": [f"must be 0 to 9223372036854775 seconds (was {10**20})"]}),
         (point(colour="red"), {"colour": ['is not a field of this object (was "red")']}),
         (without("timestamp"), {"timestamp": ["is missing beside value"]}),
         (without("value"), {"value": ["is missing beside timestamp"]}),
         (without("value", "timestamp"), {"datapoints": ["is missing, and so are timestamp and value"]}),
-        (point(datapoints=[[1, 2]]), {"datapoints": ["must not stand beside timestamp and value"]}),
+        (point(datapoints=[[1, 2]]), {"datapoints": ["must not stand beside timestamp and value (was [[1, 2]])"]}),
         (5, ["must be an object (was 5)"]),
-        ([1], ["must be an object"]),
+        ([1], ["must be an object (was [1])"]),
     ],
 )
 def test_a_wrong_series_is_told_by_its_address_and_value(series: Any, expected: Any):
@@ -85,19 +87,36 @@ def test_a_wrong_series_is_told_by_its_address_and_value(series: Any, expected: 
 @pytest.mark.parametrize(
     ("bad", "expected"),
     [
-        ([], ["must be a pair [ms, value]"]),
-        ([1], ["must be a pair [ms, value]"]),
-        ([1, 2, 3], ["must be a pair [ms, value]"]),
+        ([], ["must be a pair [ms, value] (was [])"]),
+        ([1], ["must be a pair [ms, value] (was [1])"]),
+        ([1, 2, 3], ["must be a pair [ms, value] (was [1, 2, 3])"]),
         (7, ["must be a pair [ms, value] (was 7)"]),
         (["1", 2], {"0": ['the time must be a whole number of milliseconds (was "1")']}),
         ([1.0, 2], {"0": ["the time must be a whole number of milliseconds (was 1.0)"]}),
         ([1, None], {"1": ["must be a number or a text (was null)"]}),
-        ([1, {}], {"1": ["must be a number or a text"]}),
+        ([1, {}], {"1": ["must be a number or a text (was {})"]}),
     ],
 )
 def test_a_wrong_point_is_told_by_its_index(bad: Any, expected: Any):
     series = without("timestamp", "value", datapoints=[[1, 2], bad, [3, 4]])
     assert errors([series]) == {"0": {"datapoints": {"1": expected}}}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'[{"name": "m", "timestamp": 1, "value": 1e400}]', {"value": ["must fit a double (was Infinity)"]}),
+        (
+            b'[{"name": "m", "datapoints": [[1, 2], [3, -1e400]]}]',
+            {"datapoints": {"1": {"1": ["must fit a double (was -Infinity)"]}}},
+        ),
+        (b'[{"name": "m", "timestamp": 1e400, "value": 1}]', {"timestamp": ["must be a whole number (was Infinity)"]}),
+    ],
+)
+def test_a_number_past_the_range_of_doubles_is_told_by_its_address(body: bytes, expected: Any):
+    with pytest.raises(Invalid) as caught:
+        parse_series(body, TEXT_LIMIT)
+    assert caught.value.errors == {"0": expected}
 
 
 def test_all_faults_are_told_at_once():
@@ -123,7 +142,19 @@ def test_a_whole_number_past_64_bits_is_refused_wherever_it_stands(number: int):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[", b'[{"name":', b"\xff", b'"x"', b"5", b"null", b"[" * 100_000, b'[{"a":' * 50_000]
+    "body",
+    [
+        b"",
+        b"[",
+        b'{"name":"m","timestamp":1,"value":1},{"name":"m","timestamp":2,"value":1}',
+        b'[{"name":',
+        b"\xff",
+        b'"x"',
+        b"5",
+        b"null",
+        b"[" * 100_000,
+        b'[{"a":' * 50_000,
+    ],
 )
 def test_bytes_that_are_no_array_of_series_are_refused(body: bytes):
     with pytest.raises(BadRequest):
