@@ -86,6 +86,14 @@ class Loose(fields.Field[Any]):
             return self._read(value)
 
 
+class Element(Loose):
+    """A value that a function asks an element for, also when it is null."""
+
+    def _validate_missing(self, value: Any) -> None:
+        if value is not None:
+            super()._validate_missing(value)
+
+
 def whole_field(bits: int = 63, **options: Any) -> Loose:
     """Return the field of an integer of so many bits and a sign; fractions are cut, texts of digits taken."""
     return Loose(lambda value: read_whole(value, bits), **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import EXCLUDE, Schema, fields, pre_load, validate
 
 from amondawa.model.query import MAX_TIME_MS
 from amondawa.model.timespan import UTC_ZONE, Zone, before
@@ -23,12 +23,20 @@ from amondawa.protocols.kairosdb.elements import (
     shown,
     text_of,
 )
-from amondawa.protocols.kairosdb.fields import NULL, DurationSchema, Members, illegal_state, whole_field, zone_field
+from amondawa.protocols.kairosdb.fields import (
+    NULL,
+    DurationSchema,
+    Element,
+    Members,
+    reading,
+    whole_field,
+    zone_field,
+)
 from amondawa.protocols.kairosdb.grouping import GROUPINGS
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.lenient import JsonSyntaxError
 from amondawa.protocols.kairosdb.pieces import Piece, check_plugins, read_pieces
-from amondawa.protocols.kairosdb.problems import RequestRefused, SyntaxRefused, load
+from amondawa.protocols.kairosdb.problems import Place, RequestRefused, SyntaxRefused, load, problem
 from amondawa.protocols.kairosdb.shapes import Shapes
 
 
@@ -64,6 +72,36 @@ class QueryRequest:
     metrics: tuple[MetricRequest, ...]
 
 
+def _tag_filters(element: Any) -> dict[str, list[str]]:
+    """Return tag filters: names to the values of which a series must have one."""
+    found = {}
+    for at, (name, value) in enumerate(members_of(element).items()):
+        if not name:
+            raise problem(f"tags[{at}] name must not be empty", Place.OBJECT)
+        texts = ["" if one is None else text_of(one) for one in (value if isinstance(value, list) else [value])]
+        if "" in texts:
+            raise problem(f"tags[{at}].{name} value must not be null or empty", Place.OBJECT)
+        found[name] = texts
+    return found
+
+
+def _limit_of(element: Any) -> int:
+    try:
+        return max(0, int_of(element))
+    except BadNumber as error:
+        raise InternalFailure(str(error)) from error
+
+
+def _order_of(element: Any) -> str:
+    try:
+        word = text_of(element).lower()
+    except IllegalState as error:
+        raise InternalFailure(error.text) from error
+    if word not in ("asc", "desc"):
+        raise problem("order must be either 'asc' or 'desc'", Place.OBJECT)
+    return word
+
+
 class QuerySchema(Members):
     """The fields of a query itself; others are ignored."""
 
@@ -77,7 +115,40 @@ class QuerySchema(Members):
     )
 
 
+class MetricSchema(Schema):
+    """A metric's own fields; the others are read after them."""
+
+    class Meta:
+        """Fields without a counterpart are left alone."""
+
+        unknown = EXCLUDE
+
+    name = Element(text_of, load_default=None, allow_none=False)
+    exclude_tags = Element(flag_of, load_default=False)
+    tags = Element(_tag_filters, load_default=dict)
+    limit = Element(_limit_of, load_default=0)
+
+    @pre_load
+    def in_order(self, data: Any, **options: Any) -> dict[str, Any]:
+        """Return an object's fields; anything else is no metric."""
+        with reading():
+            return members_of(data)
+
+
+class OrderSchema(Schema):
+    """The field of a metric that KairosDB looks at last."""
+
+    class Meta:
+        """Fields without a counterpart are left alone."""
+
+        unknown = EXCLUDE
+
+    order = Element(_order_of, load_default="asc")
+
+
 _QUERY = QuerySchema()
+_METRIC = MetricSchema()
+_ORDER = OrderSchema()
 _TIMES: Shapes[dict[str, Any]] = Shapes()
 _METRICS: Shapes[MetricRequest] = Shapes()
 _ABSOLUTE = ("start_absolute", "end_absolute")
@@ -151,9 +222,10 @@ def _parse_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> Me
 def _read_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> MetricRequest:
     if raw is None:
         raise InternalFailure(NULL)
-    sent = _Sent.read(raw, place)
-    if not sent.name:
-        raise RequestRefused(f"{place}.name may not be {'null' if sent.name is None else 'empty'}")
+    own = load(_METRIC, _in_order(raw), place)
+    name = own["name"]
+    if not name:
+        raise RequestRefused(f"{place}.name may not be {'null' if name is None else 'empty'}")
     if start_ms is None:
         raise RequestRefused(f"{place}.start_time relative or absolute time must be set")
     if end_ms < start_ms:
@@ -161,60 +233,10 @@ def _read_metric(raw: Any, place: str, start_ms: int | None, end_ms: int) -> Met
     groupings = read_pieces(raw, "group_by", GROUPINGS, place)
     aggregators = read_pieces(raw, "aggregators", AGGREGATORS, place)
     check_plugins(raw, place)
-    descending = _descending(raw["order"], place) if "order" in raw else False
-    return MetricRequest(
-        sent.name, sent.tags, sent.exclude_tags, max(0, sent.limit), descending, aggregators, groupings
-    )
+    descending = load(_ORDER, raw, place)["order"] == "desc"
+    return MetricRequest(name, own["tags"], own["exclude_tags"], own["limit"], descending, aggregators, groupings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A metric's own fields, in the order in which KairosDB looks at them."""
-
-    name: str | None
-    exclude_tags: bool
-    tags: dict[str, list[str]]
-    limit: int
-
-    @classmethod
-    def read(cls, raw: Any, place: str) -> _Sent:
-        """Read them.
-
-        Raises:
-            RequestRefused, InternalFailure: one is wrong.
-        """
-        try:
-            metric = members_of(raw)
-            return cls(
-                text_of(metric["name"]) if "name" in metric else None,
-                flag_of(metric["exclude_tags"]) if "exclude_tags" in metric else False,
-                _tag_filters(members_of(metric["tags"]), place) if "tags" in metric else {},
-                int_of(metric["limit"]) if "limit" in metric else 0,
-            )
-        except IllegalState as error:
-            raise SyntaxRefused(illegal_state(error)) from error
-        except BadNumber as error:
-            raise InternalFailure(str(error)) from error
-
-
-def _tag_filters(filters: dict[str, Any], place: str) -> dict[str, list[str]]:
-    """Return tag filters: names to the values of which a series must have one."""
-    found = {}
-    for at, (name, value) in enumerate(filters.items()):
-        if not name:
-            raise RequestRefused(f"{place}.tags[{at}] name must not be empty")
-        texts = ["" if one is None else text_of(one) for one in (value if isinstance(value, list) else [value])]
-        if "" in texts:
-            raise RequestRefused(f"{place}.tags[{at}].{name} value must not be null or empty")
-        found[name] = texts
-    return found
-
-
-def _descending(order: Any, place: str) -> bool:
-    try:
-        word = text_of(order).lower()
-    except IllegalState as error:
-        raise InternalFailure(error.text) from error
-    if word not in ("asc", "desc"):
-        raise RequestRefused(f"{place}.order must be either 'asc' or 'desc'")
-    return word == "desc"
+def _in_order(raw: Any) -> Any:
+    """Return a metric's own fields in the order in which KairosDB looks at them: of several wrong ones it tells the first."""
+    return {key: raw[key] for key in _METRIC.fields if key in raw} if isinstance(raw, dict) else raw

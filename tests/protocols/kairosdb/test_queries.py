@@ -224,6 +224,20 @@ def test_limits_are_whole_and_not_negative(limit: object, kept: int) -> None:
     assert parsed(query(metric(limit=limit))).metrics[0].limit == kept
 
 
+def test_of_several_wrong_fields_of_a_metric_the_one_that_kairosdb_reads_first_is_told() -> None:
+    wrong = {"order": "up", "limit": {}, "tags": {"": "a"}, "exclude_tags": [], "name": "m"}
+    with pytest.raises(RequestRefused) as caught:
+        parsed(query(wrong))
+    assert caught.value.texts == ["java.lang.IllegalStateException"]
+    del wrong["exclude_tags"]
+    assert refusal(query(wrong)) == ["query.metric[0].tags[0] name must not be empty"]
+    del wrong["tags"]
+    with pytest.raises(InternalFailure, match="JsonObject"):
+        parsed(query(wrong))
+    del wrong["limit"]
+    assert refusal(query(wrong)) == ["query.metric[0].order must be either 'asc' or 'desc'"]
+
+
 def test_nulls_of_a_query_itself_count_as_absent() -> None:
     asked = parsed(query(metric(), end_absolute=None, end_relative=None, time_zone=None, cache_time=None))
     assert asked.end_ms == MAX_TIME_MS
