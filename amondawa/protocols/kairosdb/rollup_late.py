@@ -6,19 +6,19 @@ a period that has not ended is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from amondawa.model.points import Int64s, WriteBatch
 from amondawa.model.series import Series
-from amondawa.protocols.kairosdb.rollup_periods import PeriodGrid
+from amondawa.protocols.kairosdb.rollup_periods import EARLIEST_MS, PeriodGrid
 
 SETTLE_MS = 3_000
 """By how much gateways' clocks may differ, and how long a point may need until all of them see it, together."""
 _SINGLE_PERIODS = 16
-"""Late points in more periods than this are marked as one range."""
+"""Late points in more periods than this are marked as ranges of several, no more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +69,49 @@ class LateWatch:
         self._newest_ms = max(self._ended_ms.values(), default=None)
         self._until_ms = min((one.grid.after(soon_ms) for one in sources), default=2**63) - SETTLE_MS
 
-    def touched(self, batch: WriteBatch, now_ms: int) -> Iterator[tuple[Source, int, int]]:
-        """Yield the ranges of whole periods (start, end exclusive) that late points of a batch fall into."""
+    def touched(self, batch: WriteBatch, now_ms: int) -> list[tuple[Source, int, int]]:
+        """Return the ranges of whole periods (start, end exclusive) that late points of a batch fall into.
+
+        All at once: the sources may be others by the time that a range is marked.
+        """
         self._look(now_ms)
         if self._newest_ms is None or not len(batch) or int(batch.times_ms.min()) >= self._newest_ms:
-            return
-        late = batch.times_ms < self._newest_ms
+            return []
+        late = (batch.times_ms < self._newest_ms) & (batch.times_ms >= EARLIEST_MS)
         refs, times_ms = batch.refs[late], batch.times_ms[late]
+        found = []
         for ref in np.unique(refs).tolist():
             series = self._series_of(ref)
             for source in self._sources.get((series.domain, series.metric), ()):
                 own = np.unique(times_ms[refs == ref])
                 for start_ms, end_ms in _ranges(own[own < self._ended_ms[source]], source.grid):
-                    yield source, start_ms, end_ms
+                    found.append((source, start_ms, end_ms))
+        return found
 
 
 def _ranges(times_ms: Int64s, grid: PeriodGrid) -> list[tuple[int, int]]:
-    """Return the periods that hold some ascending times; one range around all when they are many."""
+    """Return the periods that hold some ascending times; a few ranges around them when they are many."""
     found: list[tuple[int, int]] = []
     at = 0
     while at < len(times_ms):
-        time_ms = int(times_ms[at])
         if len(found) == _SINGLE_PERIODS:
-            return [(found[0][0], grid.after(int(times_ms[-1])))]
+            return _wide_ranges(times_ms, grid)
+        time_ms = int(times_ms[at])
         found.append((grid.floor(time_ms), grid.after(time_ms)))
         at = int(np.searchsorted(times_ms, found[-1][1], "left"))
+    return found
+
+
+def _wide_ranges(times_ms: Int64s, grid: PeriodGrid) -> list[tuple[int, int]]:
+    """Return ranges around ascending times, parted where the times lie farthest from one another."""
+    gaps = np.diff(times_ms)
+    last_ones = np.sort(np.argsort(gaps, kind="stable")[-(_SINGLE_PERIODS - 1) :])
+    firsts = [0, *(last_ones + 1).tolist()]
+    lasts = [*last_ones.tolist(), len(times_ms) - 1]
+    found: list[tuple[int, int]] = []
+    for first, last in zip(firsts, lasts, strict=True):
+        start_ms, end_ms = grid.floor(int(times_ms[first])), grid.after(int(times_ms[last]))
+        if found and start_ms <= found[-1][1]:
+            start_ms = found.pop()[0]
+        found.append((start_ms, end_ms))
     return found

@@ -15,6 +15,9 @@ from amondawa.aggregate.buckets import CalendarBuckets, EqualBuckets
 from amondawa.model.points import Int64s
 from amondawa.model.timespan import DAY_MS, Span, Unit, Zone
 
+EARLIEST_MS = -(2**52)
+"""Periods are counted back to here, 140,000 years ago; calendars reach little farther, and points before it are in none."""
+
 _MONDAY_2001_MS = 978_307_200_000
 _MOST_PERIODS = 10_000
 

@@ -27,7 +27,7 @@ from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.problems import RequestRefused
 from amondawa.protocols.kairosdb.rollup_hashes import with_stored_values
 from amondawa.protocols.kairosdb.rollup_late import SETTLE_MS, LateWatch, Source
-from amondawa.protocols.kairosdb.rollup_periods import PeriodGrid
+from amondawa.protocols.kairosdb.rollup_periods import EARLIEST_MS, PeriodGrid
 from amondawa.protocols.kairosdb.rollup_runs import compute
 from amondawa.protocols.kairosdb.rollup_store import Mark, RollupStore, TaskState
 from amondawa.protocols.kairosdb.rollups import RollupQuery, RollupTask, stored_task
@@ -329,7 +329,9 @@ class RollupService:
             return 0
         grid = PeriodGrid(query.period, query.zone)
         written = 0
-        for start_ms, end_ms in _joined((mark.start_ms, min(mark.end_ms, watermark_ms)) for mark in marks):
+        for start_ms, end_ms in _joined(
+            (max(mark.start_ms, EARLIEST_MS), min(mark.end_ms, watermark_ms)) for mark in marks
+        ):
             for stretch in grid.stretches(start_ms, end_ms):
                 written += await compute(self._gateway, entry.domain, query, stretch)
                 await self._check(entry)
