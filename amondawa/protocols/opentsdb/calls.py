@@ -19,6 +19,7 @@ from amondawa.protocols.opentsdb.errors import (
     missing_content,
     missing_parameter,
 )
+from amondawa.protocols.opentsdb.surrogates import without_surrogates
 
 _DECODER = json.JSONDecoder()
 
@@ -178,6 +179,7 @@ def parse_json(body: bytes) -> Any:
 def _first_value(body: bytes) -> Any:
     """Parse the value at the beginning of a body; what follows it is not looked at, as in the original."""
     try:
-        return _DECODER.raw_decode(body.decode().lstrip())[0]
+        text = body.decode().lstrip()
+        return without_surrogates(_DECODER.raw_decode(text)[0], text)
     except (ValueError, RecursionError) as error:
         raise bad_json() from error

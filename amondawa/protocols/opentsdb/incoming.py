@@ -8,13 +8,13 @@ Source: suite put_http.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from amondawa.protocols.opentsdb.errors import TsdbError, bad_json
 from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.surrogates import without_surrogates
 
 MISSING_CONTENT = "Missing request content"
 NOT_A_COLLECTION = "The JSON must start as an object or an array"
@@ -28,7 +28,6 @@ class NumberText(str):
 
 
 _DECODER = json.JSONDecoder(parse_int=NumberText, parse_float=NumberText, parse_constant=NumberText)
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(slots=True)
@@ -157,18 +156,7 @@ def _parse_collection(body: bytes) -> dict[str, Any] | list[Any]:
     except (ValueError, RecursionError) as error:
         raise bad_json() from error
     assert isinstance(value, dict | list)
-    return _without_surrogates(value) if _SURROGATE.search(text) else value
-
-
-def _without_surrogates(value: Any) -> Any:
-    """Replace halves of surrogate pairs, which no answer could repeat, by question marks."""
-    if isinstance(value, NumberText) or value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\ufffd", "?")
-    if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
-    return {_without_surrogates(name): _without_surrogates(one) for name, one in value.items()}
+    return cast("dict[str, Any] | list[Any]", without_surrogates(value, text))
 
 
 def _parse_point(value: Any, extra: dict[str, Extra], shape: type[Incoming]) -> Incoming:
