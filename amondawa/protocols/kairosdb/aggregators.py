@@ -11,7 +11,7 @@ from marshmallow import RAISE, Schema, fields, validate
 
 from amondawa.aggregate.registry import Registry
 from amondawa.model.timespan import Span, Unit
-from amondawa.protocols.kairosdb.elements import read_double, read_items, read_members, text_of
+from amondawa.protocols.kairosdb.elements import read_double, read_items, read_members, read_pair, text_of
 from amondawa.protocols.kairosdb.fields import (
     MISSING,
     DurationSchema,
@@ -273,7 +273,7 @@ class SamplerSchema(AggregatorSchema):
 def _tags_of(value: Any) -> dict[str, str]:
     """Return the tags to write: an object, or an array of pairs."""
     if isinstance(value, list):
-        value = dict(read_items(value, lambda pair: read_items(pair, lambda one: one)))
+        value = dict(read_items(value, read_pair))
     tags = read_members(value)
     for name, one in tags.items():
         if one is None:

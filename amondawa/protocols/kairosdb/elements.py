@@ -218,6 +218,20 @@ def read_items(element: Any, read: Callable[[Any], Any]) -> list[Any]:
     return [read(one) for one in element]
 
 
+def read_pair(element: Any) -> tuple[str, Any]:
+    """Take an array of a text and something else.
+
+    Raises:
+        IllegalState: anything else.
+    """
+    items = read_items(element, lambda one: one)
+    if len(items) < 2:
+        raise IllegalState("Expected STRING but was END_ARRAY")
+    if len(items) > 2:
+        raise IllegalState(f"Expected END_ARRAY but was {_kind(items[2])}")
+    return read_text(items[0]), items[1]
+
+
 def _want(kind: str, element: Any, fits: Sequence[str] = ()) -> None:
     found = _kind(element)
     if found != kind and found not in fits:

@@ -70,6 +70,22 @@ SYNTAX: list[tuple[dict[str, Any], str]] = [
     (aggregated("sma", size="1.5"), 'java.lang.NumberFormatException: For input string: "1.5"'),
     (aggregated("score", thresholds={}), "java.lang.IllegalStateException: Expected BEGIN_ARRAY but was BEGIN_OBJECT"),
     (aggregated("save_as", metric_name=[]), "java.lang.IllegalStateException: Expected STRING but was BEGIN_ARRAY"),
+    (
+        aggregated("save_as", metric_name="n", tags=[[]]),
+        "java.lang.IllegalStateException: Expected STRING but was END_ARRAY",
+    ),
+    (
+        aggregated("save_as", metric_name="n", tags=[["a", "b", 5]]),
+        "java.lang.IllegalStateException: Expected END_ARRAY but was NUMBER",
+    ),
+    (
+        aggregated("save_as", metric_name="n", tags=[[{}, "b"]]),
+        "java.lang.IllegalStateException: Expected STRING but was BEGIN_OBJECT",
+    ),
+    (
+        aggregated("save_as", metric_name="n", tags=["ab"]),
+        "java.lang.IllegalStateException: Expected BEGIN_ARRAY but was STRING",
+    ),
     (aggregated("rate", unit=[]), "java.lang.IllegalStateException"),
     (grouped("bin", bins=[True]), "java.lang.IllegalStateException: Expected NUMBER but was BOOLEAN"),
     ({"name": []}, "java.lang.IllegalStateException"),
