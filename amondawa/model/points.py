@@ -91,6 +91,17 @@ class Points:
         stamps = None if self.stamps is None else self.stamps[which]
         return Points(self.times_ms[which], self.kinds[which], self.bits[which], self.texts, expires, stamps)
 
+    def with_used_texts(self) -> Points:
+        """Return the points with a table of no texts but those that they use."""
+        if not self.texts:
+            return self
+        indexed = (self.kinds == Kind.TEXT) | (self.kinds == Kind.BLOB)
+        used, places = np.unique(self.bits[indexed], return_inverse=True)
+        bits = self.bits.copy()
+        bits[indexed] = places
+        texts = [self.texts[index] for index in used.tolist()]
+        return Points(self.times_ms, self.kinds, bits, texts, self.expires_ms, self.stamps)
+
     def between(self, start_ms: int, end_ms: int) -> Points:
         """Select the points of the inclusive range; times must ascend."""
         if len(self) == 0 or (start_ms <= int(self.times_ms[0]) and int(self.times_ms[-1]) <= end_ms):

@@ -17,7 +17,7 @@ async def write_saved(gateway: GatewayDoor, domain: str, saved: Sequence[Saved])
     Raises:
         Overloaded, StorageFull, TooOld: as the gateway's write.
     """
-    kept = [(one, one.points.take(one.points.kinds != Kind.NULL)) for one in saved]
+    kept = [(one, one.points.take(one.points.kinds != Kind.NULL).with_used_texts()) for one in saved]
     kept = [(one, points) for one, points in kept if len(points)]
     if not kept:
         return 0
