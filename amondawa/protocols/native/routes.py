@@ -24,7 +24,7 @@ from amondawa import __version__
 from amondawa.errors import AmondawaError, BadRequest, NotFound, TooOld
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import gunzip, read_body
-from amondawa.protocols.native.errors import answer
+from amondawa.protocols.native.errors import Invalid, answer, with_values
 from amondawa.protocols.native.plan import Request, plan_request
 from amondawa.protocols.native.points import build_batch, parse_series, series_at
 from amondawa.protocols.native.render import collect_tags, render_results
@@ -190,7 +190,12 @@ class NativeApi:
         """Read a body and unpack it where the client says that it is packed."""
         limit = self._settings.body_limit_bytes
         body = await read_body(request, limit)
-        return gunzip(body, limit) if "gzip" in request.headers.get("Content-Encoding", "").lower() else body
+        packing = request.headers.get("Content-Encoding", "").strip().lower()
+        if "gzip" in packing:
+            return gunzip(body, limit)
+        if packing not in ("", "identity"):
+            raise Invalid({"Content-Encoding": with_values(["must be gzip"], packing)})
+        return body
 
     def _plan(self, request: web.Request, body: bytes) -> Request:
         return plan_request(request.match_info["domain"], _parse(body), self._gateway.now_ms)

@@ -88,6 +88,9 @@ async def test_packed_bodies_are_unpacked(call: Call):
     assert await call("POST", "datapoints", body, headers={"Content-Encoding": "gzip"}) == (204, "")
     status, answer = await call("POST", "datapoints", b"[]", headers={"Content-Encoding": "gzip"})
     assert (status, answer) == (400, {"errors": {"": ["Not in GZIP format"]}})
+    status, answer = await call("POST", "datapoints", b"[]", headers={"Content-Encoding": "br"})
+    assert (status, answer) == (400, {"errors": {"Content-Encoding": ['must be gzip (was "br")']}})
+    assert await call("POST", "datapoints", b"[]", headers={"Content-Encoding": "identity"}) == (204, "")
 
 
 async def test_a_body_past_the_limit_names_the_limit(call: Call):
