@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
+from amondawa.errors import Corrupt
 from amondawa.index.columns import MetricSeries
 from amondawa.index.registry import SeriesRegistry
 from amondawa.index.rows import RowDirectory
@@ -68,22 +69,20 @@ class Recovery:
         """Append what a segment holds to a generation.
 
         Raises:
-            Corrupt: an entry that was durable does not read back.
+            Corrupt: an entry that was durable does not read back; says which.
         """
-        self._replay(self._store.journal_read(segment), generation)
+        self._replay(self._store.journal_read(segment), generation, f"the journal's segment {segment}")
 
     def replay_spool(self, records: Iterable[Record], generation: Generation) -> None:
         """Append what the spool holds to a generation; it is behind all segments. Raises Corrupt as `replay` does."""
-        for _, own in groupby(records, key=lambda record: record.file):
-            self._replay((record.payload for record in own), generation)
+        for file, own in groupby(records, key=lambda record: record.file):
+            self._replay((record.payload for record in own), generation, f"the spool's file {file:016x}.spool")
 
-    def _replay(self, payloads: Iterable[bytes], generation: Generation) -> None:
+    def _replay(self, payloads: Iterable[bytes], generation: Generation, place: str) -> None:
         """Append the entries of one segment, or of one file of the spool."""
         translation = Translation(self._registry)
-        for payload in payloads:
-            bare, receipts = split_receipts(payload)
-            self.receipts += receipts
-            record = entry.decode(bare)
+        for number, payload in enumerate(payloads, 1):
+            record = self._read(payload, f"entry {number} of {place}")
             self.entries += 1
             if isinstance(record, entry.DeleteEntry):
                 self._delete(record, generation)
@@ -94,6 +93,16 @@ class Recovery:
                 generation.append(batch)
                 if generation.wants_packing:
                     generation.pack(self._cache)
+
+    def _read(self, payload: bytes, place: str) -> entry.Entry:
+        """Read an entry and keep its receipts. Raises Corrupt with the place."""
+        try:
+            bare, receipts = split_receipts(payload)
+            record = entry.decode(bare)
+        except Corrupt as error:
+            raise Corrupt(f"{place} is damaged: {error}") from error
+        self.receipts += receipts
+        return record
 
     def _delete(self, record: entry.DeleteEntry, generation: Generation) -> None:
         self.last_stamp = max(self.last_stamp, record.stamp)
