@@ -158,6 +158,23 @@ def aligned_origin(start_ms: int, unit: Unit, zone: Zone = UTC_ZONE) -> int:
     return zone.moment(midnight, offset)
 
 
+def first_origin(start_ms: int, sampling: Span, zone: Zone = UTC_ZONE) -> int:
+    """Move a query's start back as `aligned_origin` does, also where clocks skipped that midnight.
+
+    The day then begins at the moment of the change. So that later days begin at their midnights all the same, buckets of days
+    and longer count from one further back.
+    """
+    offset = zone.offset_at(start_ms)
+    local = start_ms + offset
+    unit = sampling.unit
+    if unit is Unit.MILLISECONDS:
+        return local - local % 1000 - offset
+    midnight = floor_local(local, Unit.DAYS if unit.fixed_ms else unit)
+    while unit.fixed_ms is None and not zone.exists(midnight):
+        midnight = int(add_units(midnight, np.array([-sampling.value], np.int64), unit)[0])
+    return zone.moment(midnight, offset)
+
+
 def _no_midnight(local_ms: int, midnight_ms: int, unit: Unit, zone: Zone) -> str:
     """Word the refusal as KairosDB's calendar library does."""
     field = "hourOfDay" if unit.fixed_ms is not None or unit is Unit.DAYS else "millisOfDay"

@@ -14,10 +14,11 @@ from amondawa.aggregate.buckets import (
     cut,
     cut_unmerged,
     epoch_buckets,
+    first_origin,
     origin_buckets,
 )
 from amondawa.errors import ComputeError
-from amondawa.model.timespan import DAY_MS, Span, Unit, find_zone
+from amondawa.model.timespan import DAY_MS, Span, Unit, Zone, find_zone
 from tests.model.test_timespan import at
 
 BERLIN = find_zone("Europe/Berlin")
@@ -99,6 +100,34 @@ def test_an_empty_span_divides_by_zero() -> None:
 def test_origins_at_the_end_of_time_are_refused() -> None:
     with pytest.raises(ComputeError, match="overflow"):
         origin_buckets(-(2**63), Span(1, Unit.MINUTES))
+
+
+@pytest.mark.parametrize("unit", Unit)
+@pytest.mark.parametrize("zone", [BERLIN, find_zone("America/Sao_Paulo")])
+def test_buckets_count_from_the_same_moment_wherever_that_midnight_exists(unit: Unit, zone: Zone) -> None:
+    start = at("2017-07-19T13:07:05") + 250
+    assert first_origin(start, Span(2, unit), zone) == aligned_origin(start, unit, zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "span", "edges"),
+    [
+        ("America/Sao_Paulo", Span(1, Unit.DAYS), ["2017-10-15T03", "2017-10-16T02", "2017-10-17T02"]),
+        ("America/Sao_Paulo", Span(2, Unit.DAYS), ["2017-10-15T03", "2017-10-17T02", "2017-10-19T02"]),
+        ("America/Sao_Paulo", Span(1, Unit.HOURS), ["2017-10-15T03", "2017-10-15T04", "2017-10-15T05"]),
+        ("America/Asuncion", Span(1, Unit.MONTHS), ["2017-10-01T04", "2017-11-01T03", "2017-12-01T03"]),
+    ],
+)
+def test_a_day_whose_midnight_clocks_skipped_begins_at_the_change_and_the_next_at_its_midnight(
+    zone: str, span: Span, edges: list[str]
+) -> None:
+    begin, *_ = moments = [at(edge + ":00:00") for edge in edges]
+    with pytest.raises(ComputeError, match="Illegal instant"):
+        aligned_origin(begin + 60_000, span.unit, find_zone(zone))
+    origin = first_origin(begin + 60_000, span, find_zone(zone))
+    assert origin <= begin
+    found = bucket_edges(origin_buckets(origin, span, find_zone(zone)), begin, moments[-1] - 1)
+    assert found.tolist() == moments
 
 
 def test_spans_of_any_length_hold_every_point() -> None:

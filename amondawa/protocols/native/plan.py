@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from amondawa.aggregate.buckets import first_origin, origin_buckets
 from amondawa.aggregate.combine import COMBINATIONS, combine, same_times
 from amondawa.aggregate.downsample import RangeStage
 from amondawa.aggregate.merge import merged
+from amondawa.errors import ComputeError
 from amondawa.model.points import Kind, Points
 from amondawa.model.query import Clock, Identity, Query, Selection, Stage, TagFilter
 from amondawa.model.result import Frame
-from amondawa.model.timespan import Zone, before, find_zone
+from amondawa.model.timespan import Span, Zone, before, find_zone
 from amondawa.protocols.native.errors import Invalid
 from amondawa.protocols.native.schemas import DOWNSAMPLERS, QuerySchema, load
 
@@ -50,7 +52,11 @@ def plan_request(domain: str, data: Any, now_ms: int) -> Request:
     if end_ms < start_ms:
         field = "end_relative" if "end_relative" in loaded else "end_absolute"
         raise Invalid({field: [f"the end ({end_ms}) must not lie before the start ({start_ms})"]})
-    return Request(domain, tuple(_query(domain, one, start_ms, end_ms, zone) for one in loaded["metrics"]))
+    try:
+        return Request(domain, tuple(_query(domain, one, start_ms, end_ms, zone) for one in loaded["metrics"]))
+    except ComputeError as error:
+        field = "start_relative" if "start_relative" in loaded else "start_absolute"
+        raise Invalid({field: [f"lies too far away for buckets to count from it (was {start_ms})"]}) from error
 
 
 def _edge(loaded: Mapping[str, Any], edge: str, now_ms: int, zone: Zone) -> int:
@@ -65,6 +71,8 @@ def _edge(loaded: Mapping[str, Any], edge: str, now_ms: int, zone: Zone) -> int:
 def _query(domain: str, metric: Mapping[str, Any], start_ms: int, end_ms: int, zone: Zone) -> Query:
     filters = tuple(TagFilter(name, frozenset(values)) for name, values in metric["tags"].items() if values)
     query = Query(Selection(domain, metric["name"], filters), start_ms, end_ms, identity=Identity.TIME)
+    if metric["downsample"] is not None:
+        query = replace(query, clock_start_ms=_origin(start_ms, metric["downsample"]["sampling"], zone))
     limit, descending = metric["limit"], metric["order"] == "desc"
     stages = _stages(metric, zone)
     if not stages:
@@ -74,11 +82,20 @@ def _query(domain: str, metric: Mapping[str, Any], start_ms: int, end_ms: int, z
     return replace(query, stages=tuple(stages))
 
 
+def _origin(start_ms: int, sampling: Span, zone: Zone) -> int:
+    """Return where buckets count from. Raises ComputeError where they cannot."""
+    origin_ms = first_origin(start_ms, sampling, zone)
+    origin_buckets(origin_ms, sampling, zone)
+    return origin_ms
+
+
 def _stages(metric: Mapping[str, Any], zone: Zone) -> list[Stage]:
     stages: list[Stage] = []
     if metric["downsample"] is not None:
         kind: type[RangeStage] = DOWNSAMPLERS[metric["downsample"]["name"]]
-        stages.append(kind(sampling=metric["downsample"]["sampling"], align_start_time=True, zone=zone))
+        stages.append(
+            kind(sampling=metric["downsample"]["sampling"], align_sampling=False, align_start_time=True, zone=zone)
+        )
     if metric["aggregate"] is not None:
         stages.append(Across(metric["aggregate"]))
     return stages

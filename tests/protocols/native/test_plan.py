@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from amondawa.aggregate.downsample import RangeStage
-from amondawa.model.timespan import Span, Unit
+from amondawa.model.points import Points, WriteBatch
+from amondawa.model.timespan import HOUR_MS, Span, Unit
 from amondawa.protocols.native.errors import Invalid
 from amondawa.protocols.native.plan import plan_request
+from tests.naive import NaiveGateway
 
 NOW_MS = 1_700_000_000_000
 
@@ -64,6 +67,33 @@ def test_a_wrong_request_is_told_by_its_address_and_value(changes: Any, expected
 )
 def test_an_end_before_the_start_is_told_where_it_stands(end: Any, field: str):
     assert list(errors(start_absolute=5, **end)) == [field]
+
+
+@pytest.mark.parametrize(
+    ("start", "field"),
+    [
+        ({"start_absolute": -(2**63)}, "start_absolute"),
+        ({"start_absolute": 2**63 - 1, "end_absolute": 2**63 - 1}, "start_absolute"),
+        ({"start_relative": {"value": 2**40, "unit": "weeks"}}, "start_relative"),
+    ],
+)
+def test_a_start_too_far_away_for_buckets_is_named(start: Any, field: str):
+    with pytest.raises(Invalid) as caught:
+        plan_request("d", {"metrics": [sampled(1)]} | start, NOW_MS)
+    assert list(caught.value.errors) == [field]
+    assert plan_request("d", {"metrics": [{"name": "m"}]} | start, NOW_MS).queries
+
+
+async def test_days_whose_midnight_clocks_skipped_are_downsampled_too():
+    gateway, begin_ms = NaiveGateway(), 1_508_036_400_000  # 2017-10-15 01:00 in São Paulo, the day's first moment
+    ref = gateway.resolve("d", "m", ())
+    times = np.array([begin_ms, begin_ms + 22 * HOUR_MS, begin_ms + 23 * HOUR_MS])
+    await gateway.write(WriteBatch.of(np.full(3, ref, np.int32), Points.longs(times, np.array([1, 2, 4]))))
+    request = {"start_absolute": begin_ms + 1, "time_zone": "America/Sao_Paulo", "metrics": [sampled(1)]}
+    (query,) = plan_request("d", request, NOW_MS).queries
+    (frame,) = gateway.run(query).frames
+    assert frame.points.times_ms.tolist() == [begin_ms, begin_ms + 23 * HOUR_MS]
+    assert frame.points.numbers().tolist() == [2, 4]
 
 
 @pytest.mark.parametrize("value", [20, "20"])
