@@ -5,6 +5,7 @@ Layout, page sizes and their measured reasons: docs/format/sqlite.md.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -74,6 +75,7 @@ class SqliteStore(BlockStore):
         """See BlockStore; ConfigError also when another process, or this one, has the directory open."""
         try:
             (self._directory / "blocks").mkdir(parents=True, exist_ok=True)
+            self._check_access()
             if not self._tables_only:
                 self._lock_directory()
             sync_directory(self._directory)
@@ -86,6 +88,12 @@ class SqliteStore(BlockStore):
         except BaseException:
             self.close()
             raise
+
+    def _check_access(self) -> None:
+        """Raise PermissionError for what is there and may not be written; SQLite would find out late."""
+        for path in map(self._directory.joinpath, ("", "meta.sqlite", "blocks", "journal")):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     def close(self) -> None:
         """See BlockStore."""

@@ -267,6 +267,23 @@ def test_a_directory_that_cannot_be_made_is_a_setting_error(tmp_path: Path) -> N
         SqliteStore(tmp_path / "file" / "data").open()
 
 
+@pytest.mark.parametrize("name", ["", "meta.sqlite", "blocks", "journal"])
+def test_a_directory_with_something_that_may_not_be_written_is_a_setting_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    made = SqliteStore(tmp_path / "data")
+    made.open()
+    made.close()
+    (tmp_path / "data" / "journal").mkdir(exist_ok=True)
+    guarded = tmp_path / "data" / name
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != guarded)  # the superuser may write anything
+    with pytest.raises(ConfigError, match=f"cannot be used: .*Permission denied: '{guarded}'"):
+        made.open()
+    monkeypatch.undo()
+    made.open()
+    made.close()
+
+
 @pytest.mark.parametrize("name", ["meta.sqlite", "blocks/0-86400.sqlite", "journal/1.sqlite"])
 def test_a_damaged_file_is_corrupt_and_the_directory_free_again(store: SqliteStore, tmp_path: Path, name: str) -> None:
     store.create_table(TABLE)
