@@ -86,12 +86,23 @@ def create_table(call: Call) -> int:
 def delete_table(call: Call) -> int:
     """Delete the table with every key."""
     if not call.sure:
-        _confirm("Delete the credential table with every access key in it?")
+        _confirm("Delete the credential table with every access key in it?" + _lost_with_the_table(call))
     if not call.table.drop():
         click.echo("There is no credential table")
         return FAILED
     click.echo("Credential table deleted.")
     return 0
+
+
+def _lost_with_the_table(call: Call) -> str:
+    """Return what else is deleted with it and never comes back."""
+    hashed = [domain for domain, rules in sorted(call.domains.list().items()) if rules.sealed]
+    if not hashed:
+        return ""
+    return (
+        f" It holds the keys of the hashed tags of {', '.join(hashed)}, too: without them nothing finds their clear values "
+        "again, and their annotations, meta data, trees and roll-up tasks cannot be read."
+    )
 
 
 def add(call: Call) -> int:
@@ -184,7 +195,7 @@ def list_domains(call: Call) -> int:
 def rotate_master_key(call: Call) -> int:
     """Encrypt every secret anew: under a new key of the key file, or under the first of those in AMDW_MASTER_KEY."""
     if os.environ.get(VARIABLE, "").strip():
-        count = call.table.seal_again()
+        count = _seal_again(call.store, call.table)
         click.echo(
             f"{count} secrets were encrypted anew with the first key of {VARIABLE}; the others are needed no more."
         )
@@ -194,11 +205,15 @@ def rotate_master_key(call: Call) -> int:
     path = key_file(call.settings)
     keys = [secrets.token_bytes(KEY_BYTES), *file_keys(path)]
     replace_file_keys(path, keys)  # from now on both decrypt, whatever happens in between
-    table = CredentialTable(call.store, MasterKeys(keys, path))
-    count = table.seal_again() + DomainTable(call.store, table).seal_again()
+    count = _seal_again(call.store, CredentialTable(call.store, MasterKeys(keys, path)))
     replace_file_keys(path, keys[:1])
     click.echo(f"{count} secrets were encrypted anew with a new key in {path}.")
     return 0
+
+
+def _seal_again(store: BlockStore, table: CredentialTable) -> int:
+    """Encrypt with the first master key whatever is under another: access keys' secrets, domains' keys of hashes."""
+    return table.seal_again() + DomainTable(store, table).seal_again()
 
 
 ACTIONS: dict[str, Callable[[Call], int]] = {

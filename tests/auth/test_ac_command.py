@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +12,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from amondawa import cli_access
 from amondawa.auth import keyring
 from amondawa.auth.credentials import CredentialTable
 from amondawa.auth.domains import DomainTable
 from amondawa.auth.keyring import Keyring
-from amondawa.auth.master_key import MasterKeys
+from amondawa.auth.master_key import VARIABLE, MasterKeys, master_keys
 from amondawa.auth.permissions import Permissions
 from amondawa.cli_access import ac
+from amondawa.settings import Settings, read_settings
 from amondawa.store.base import BlockStore
 from amondawa.store.dynamodb.store import DynamoStore, Options
 from amondawa.store.sqlite import SqliteStore
@@ -77,6 +80,53 @@ def test_every_action_of_the_original_is_there(command: Callable[..., Result]):
         assert wanted in command(action, "--key", key[1], *options).output, action
     assert command("create_table").output == "Credential table already exists\n"
     assert command("delete_table", typed="Y\n").output.endswith("Credential table deleted.\n")
+
+
+def test_who_deletes_the_table_is_told_what_is_lost_with_it(command: Callable[..., Result]):
+    command("set_domain", "bank", "--series", "5")
+    assert command("delete_table").output.startswith("Delete the credential table with every access key in it? Y/[N]\n")
+    command("set_domain", "shop", "--hash-tag", "user")
+    asked = command("delete_table", typed="n\n").output
+    assert "keys of the hashed tags of shop, too" in asked
+    assert asked.endswith("Aborted.\n")
+    assert "hashed tags: user" in command("list_domains").output
+
+
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have the command work on one engine or the other."""
+    if request.param == "dynamodb":
+        fake = StrictFake()
+
+        def opened(_settings: Settings) -> BlockStore:
+            store = DynamoStore(fake.client, "amdw", "one", Options(4, 4, QUICK))
+            store.open()
+            return store
+
+        monkeypatch.setattr(cli_access, "open_tables", opened)
+    return str(request.param)
+
+
+def test_after_a_rotation_of_the_variable_the_former_key_is_needed_for_nothing(
+    engine: str, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+):
+    former, new = "00" * 32, "ab" * 32
+    options = ("--store", engine)
+    monkeypatch.setenv(VARIABLE, former)
+    assert ADDED.fullmatch(command("add", "--permission", "shop:rw", *options).output) is not None
+    assert "hashed tags" in command("set_domain", "shop", "--hash-tag", "user", *options).output
+    monkeypatch.setenv(VARIABLE, f"{new},{former}")
+    assert command("rotate_master_key", *options).output.startswith("2 secrets were encrypted anew")
+    assert command("rotate_master_key", *options).output.startswith("0 secrets were encrypted anew")
+    monkeypatch.setenv(VARIABLE, new)
+    settings = read_settings({"store": engine}, os.environ)
+    store = cli_access.open_tables(settings)
+    table = CredentialTable(store, master_keys(settings, new))
+    ring = Keyring(table, DomainTable(store, table))
+    ring.load()
+    assert ring.protected
+    assert ring.hasher_of("shop") is not None
+    store.close()
 
 
 # beside gateways that run ---------------------------------------------------------------------------------------------
