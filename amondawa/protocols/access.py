@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from urllib.parse import unquote_plus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from amondawa.auth.caller import Caller, acting_for
-from amondawa.auth.disclosure import disclosed
+from amondawa.auth.disclosure import disclosed, spelling_of
 from amondawa.auth.keyring import Keyring, OpenKey
 from amondawa.auth.permissions import ANY_DOMAIN, Permissions, Right, check_domain
 from amondawa.auth.replay import AppliedSignatures
@@ -72,7 +73,18 @@ EITHER_POSTS = ("/{domain}/datapoints{slash}",)
 """routes whose body decides: the guarded door looks at what is done"""
 WRITING_GETS = ("/admin/killquery/{hash}{slash}", "/rollups/backfill/{id}{slash}")
 """routes that change something whatever the method is"""
+OVERRIDDEN_ROUTES = (
+    "/api{version}/annotation{tail}",
+    "/api{version}/annotations{tail}",
+    "/api{version}/query{tail}",
+    "/api{version}/search{tail}",
+    "/api{version}/tree{tail}",
+    "/api{version}/uid{tail}",
+)
+"""routes whose GET may name another method, in the parameter `method_override`; the others do not look at it"""
 _UID_ROUTE = "/api{version}/uid{tail}"
+TELLING_ROUTES = ("/api{version}/annotation{tail}", "/api{version}/annotations{tail}", "/api{version}/tree{tail}")
+"""routes whose answer to a write tells what was stored before it, too; and those of `_UID_ROUTE` but for the writing ones"""
 _WRITING_UID_TAILS = ("/assign", "/rename")
 
 
@@ -146,6 +158,8 @@ class HttpAccess:
             caller.sent = {}
             with acting_for(caller):
                 response = await handler(request)
+            if Right.READ not in caller.rights and _tells_what_is_stored(request):
+                _leave_out_body(response)
             if caller.sent and isinstance(response, web.Response):
                 await _disclose(response, caller.sent)
             try:
@@ -266,9 +280,17 @@ async def _disclose(response: web.Response, sent: dict[str, str]) -> None:
     """Put the clear values of hashed tags that a request named into its answer."""
     body = response.body
     if isinstance(body, bytes):
-        packed, as_json = response.headers.get("Content-Encoding") == "gzip", "text/plain" not in response.content_type
-        work = partial(disclosed, body, sent, packed=packed, as_json=as_json)
+        packed, spell = response.headers.get("Content-Encoding") == "gzip", spelling_of(response.content_type)
+        work = partial(disclosed, body, sent, packed=packed, spell=spell)
         response.body = work() if len(body) < _THREAD_BYTES else await asyncio.to_thread(work)
+
+
+def _leave_out_body(response: web.StreamResponse) -> None:
+    """Have an answer say that it was done, and no more."""
+    if isinstance(response, web.Response) and response.status == 200:
+        response.set_status(204)
+        response.body = None
+        response.headers.popall("Content-Type", None)
 
 
 def _identity(key: OpenKey, claim: Claim | None = None, body: bytes | None = None) -> Identity:
@@ -331,14 +353,28 @@ def needed_right(request: web.Request) -> Right:
     A route that is not known here reads when its method is GET, HEAD or OPTIONS, and writes with any other.
     """
     route = route_of(request)
-    overridden = request.query.get("method_override", "") if request.method == "GET" else ""
-    method = (overridden or request.method).upper()
+    method = _method_of(request, route)
     writes_always = route.endswith(WRITING_GETS) or (route == _UID_ROUTE and _uid_tail(request) in _WRITING_UID_TAILS)
     if method in ("GET", "HEAD", "OPTIONS"):
         return Right.WRITE if writes_always else Right.READ
     if method == "POST" and route.endswith(EITHER_POSTS):
         return Right.NONE
     return Right.READ if method == "POST" and route.endswith(READING_POSTS) else Right.WRITE
+
+
+def _method_of(request: web.Request, route: str) -> str:
+    """Return the method that a request is handled by: the last override counts, as for the handlers, where any does."""
+    if request.method != "GET" or route not in OVERRIDDEN_ROUTES:
+        return request.method
+    pairs = (part.partition("=") for part in request.raw_path.partition("?")[2].split("&"))
+    named = [unquote_plus(value).upper() for name, _, value in pairs if unquote_plus(name) == "method_override"]
+    return named[-1] if named and named[-1] in ("POST", "PUT", "DELETE") else "GET"
+
+
+def _tells_what_is_stored(request: web.Request) -> bool:
+    """Say whether the answer to a write repeats what others may have written."""
+    route = route_of(request)
+    return route in TELLING_ROUTES or (route == _UID_ROUTE and _uid_tail(request) not in _WRITING_UID_TAILS)
 
 
 def _uid_tail(request: web.Request) -> str:

@@ -54,7 +54,12 @@ ATTACKS = (
     ),
     Attack(
         "writing with a key that may only read, reading with one that may only write",
-        ((WALLS, "test_a_key_that_may_only"), (LINES, "test_a_key_that_may_only")),
+        (
+            (WALLS, "test_a_key_that_may_only"),
+            (WALLS, "test_the_answer_to_a_write"),
+            (HTTP, "test_what_stands_behind_a_fragment"),
+            (LINES, "test_a_key_that_may_only"),
+        ),
     ),
     Attack("no key, or what is none", ((HTTP, "test_what_is_no_key"), (HTTP, "test_two_authorization_headers"))),
     Attack(

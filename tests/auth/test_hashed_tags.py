@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from amondawa.auth.disclosure import disclosed
+from amondawa.auth.disclosure import disclosed, spelling_of
 from amondawa.auth.hashing import is_hash
 from amondawa.model.query import Query, Selection
 from amondawa.protocols.kairosdb.running import label_of
@@ -185,10 +185,12 @@ async def test_a_packed_answer_and_a_value_with_quotes_are_translated_too():
 def test_only_what_was_sent_is_put_into_an_answer():
     digest, other = "h_" + "a" * 32, "h_" + "b" * 32
     body = json.dumps([digest, other]).encode()
-    assert json.loads(disclosed(body, {digest: 'x"'}, packed=False, as_json=True)) == ['x"', other]
-    assert disclosed(digest.encode(), {digest: 'x"'}, packed=False, as_json=False) == b'x"'
-    assert disclosed(body, {"h_" + "c" * 32: "x"}, packed=False, as_json=True) is body
-    assert gzip.decompress(disclosed(gzip.compress(body), {digest: "x"}, packed=True, as_json=True)).count(b"x") == 1
+    as_json, as_text, as_page = (spelling_of(name) for name in ("application/json", "text/plain", "text/html"))
+    assert json.loads(disclosed(body, {digest: 'x"'}, packed=False, spell=as_json)) == ['x"', other]
+    assert disclosed(digest.encode(), {digest: 'x"'}, packed=False, spell=as_text) == b'x"'
+    assert disclosed(digest.encode(), {digest: "<b>"}, packed=False, spell=as_page) == b"&lt;b&gt;"
+    assert disclosed(body, {"h_" + "c" * 32: "x"}, packed=False, spell=as_json) is body
+    assert gzip.decompress(disclosed(gzip.compress(body), {digest: "x"}, packed=True, spell=as_json)).count(b"x") == 1
 
 
 async def test_the_list_of_running_queries_shows_no_text_of_them():

@@ -335,3 +335,19 @@ async def test_a_request_line_in_absolute_form_is_judged_by_its_path():
         head = f"GET {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {bank.basic['Authorization']}\r\n\r\n"
         answer = await raw(gateway, head.encode(), "http_port")
         assert b'"m"' not in answer
+
+
+async def test_what_stands_behind_a_fragment_does_not_change_the_right_that_a_request_needs():
+    async with guarded() as gateway:
+        writer, feeder = gateway.add_key("shop:rw"), gateway.add_key("shop:w")
+        note = b'{"startTime": 1356998400, "description": "told"}'
+        assert (await gateway.ask("opentsdb_port", "POST", "/api/annotation", note, writer.basic)).status == 200
+        for target in (
+            "/api/annotation?start_time=1356998400&method_override=put#&method_override=get",
+            "/api/annotation?start_time=1356998400&method_override=get#&method_override=put",
+        ):
+            head = f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            secret = feeder.basic["Authorization"]
+            answer = await raw(gateway, f"{head}Authorization: {secret}\r\n\r\n".encode(), "opentsdb_port")
+            assert answer.startswith(b"HTTP/1.1 ")
+            assert b"told" not in answer

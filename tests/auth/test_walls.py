@@ -214,6 +214,77 @@ async def test_a_key_that_may_only_write_reads_nothing():
         assert answer.status == 403
 
 
+OVERRIDES = (
+    "method_override=post",
+    "method_override=delete",
+    "method_override=other",
+    "method_override=",
+    "method_override=put&method_override=get",
+    "method_override=get&method_override=put",
+    "%6dethod_override=put&method%5foverride=get",
+)
+
+
+@pytest.mark.parametrize("override", OVERRIDES)
+async def test_a_key_that_may_only_write_reads_nothing_by_another_name_of_the_method(override: str):
+    async with guarded() as gateway:
+        writer, feeder = gateway.add_key("shop:rw"), gateway.add_key("shop:w")
+        await write_all(gateway, writer)
+        reads = [(port, path) for port, method, path, _ in READS if method == "GET"]
+        paths = (route for route in routes(gateway.process, "shop") if not is_open(route))
+        for port, path in [*reads, *((route.port, route.path) for route in paths)]:
+            answer = await gateway.ask(
+                port, "GET", f"{path}{'&' if '?' in path else '?'}{override}", None, feeder.basic
+            )
+            assert answer.status != 200, (path, answer)
+            assert not any(word in answer.text and word not in path for word in WORDS), (path, answer)
+
+
+@pytest.mark.parametrize("override", ["method_override=get&method_override=delete", "method_override=Delete"])
+async def test_a_key_that_may_only_read_removes_nothing_by_another_name_of_the_method(override: str):
+    async with guarded(opentsdb_allow_delete=True) as gateway:
+        writer, reader = gateway.add_key("shop:rw"), gateway.add_key("shop:r")
+        await write_all(gateway, writer)
+        before = await contents(gateway)
+        asked = [path for port, method, path, _ in READS if port == "opentsdb_port" and method == "GET" and "?" in path]
+        for path in asked:
+            await gateway.ask("opentsdb_port", "GET", f"{path}&{override}", None, reader.basic)
+        assert await contents(gateway) == before
+        query = next(path for path in asked if path.startswith("/api/query?"))
+        for path in (query, f"{query}&delete=true"):
+            assert '"dps":{"' in (await gateway.ask("opentsdb_port", "GET", path, None, writer.basic)).text
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "then"),
+    [
+        ("/api/annotation", {"startTime": TIME_S, "notes": "shop.note"}, {"startTime": TIME_S, "description": "x"}),
+        ("/api/annotation/bulk", [{"startTime": TIME_S, "notes": "shop.note"}], [{"startTime": TIME_S, "description": "x"}]),
+        (
+            "/api/uid/uidmeta",
+            {"uid": "000001", "type": "metric", "notes": "shop.note"},
+            {"uid": "000001", "type": "metric", "description": "x"},
+        ),
+        ("/api/tree?treeid=1", {"treeId": 1, "notes": "shop.note"}, {"treeId": 1, "description": "x"}),
+        (
+            "/api/tree/test",
+            {"treeId": 1, "tsuids": ["000001000001000001"]},
+            {"treeId": 1, "tsuids": ["000001000001000001"]},
+        ),
+    ],
+)  # fmt: skip
+async def test_the_answer_to_a_write_tells_a_key_that_may_only_write_nothing_of_what_was_there(
+    path: str, first: Any, then: Any
+):
+    async with guarded() as gateway:
+        writer, feeder = gateway.add_key("shop:rw"), gateway.add_key("shop:w")
+        await write_all(gateway, writer)
+        assert (await gateway.ask("opentsdb_port", "POST", path, first, writer.basic)).text
+        told = await gateway.ask("opentsdb_port", "POST", path, then, feeder.basic)
+        assert (told.status, told.text) == (204, "")
+        assert (await gateway.ask("opentsdb_port", "POST", path, first, writer.basic)).status in (200, 304)
+
+
 async def test_the_guarded_door_lets_no_handler_out_of_its_domain():
     from amondawa.auth.caller import Caller, acting_for
     from amondawa.errors import Forbidden
@@ -331,6 +402,9 @@ async def test_metrics_are_for_keys_that_read_everything():
         assert (await gateway.ask("http_port", "GET", "/metrics", None, everything.basic)).status == 200
         stats = await gateway.ask("opentsdb_port", "GET", "/api/stats", None, everything.basic)
         assert stats.json()
+        for path in ("/api/stats/jvm", "/api/stats/threads"):
+            assert (await gateway.ask("opentsdb_port", "GET", path, None, shop.basic)).status == 403
+            assert (await gateway.ask("opentsdb_port", "GET", path, None, everything.basic)).json()
 
 
 async def test_a_browser_may_ask_whether_it_may_ask():

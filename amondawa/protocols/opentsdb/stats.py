@@ -9,6 +9,9 @@ import sys
 import threading
 from typing import Any
 
+from amondawa.auth.caller import current_caller
+from amondawa.auth.permissions import ANY_DOMAIN
+from amondawa.errors import Forbidden
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
 
 PREFIX = "tsd."
@@ -46,8 +49,16 @@ def _line(point: dict[str, Any]) -> str:
     return f"{point['metric']} {point['timestamp']} {point['value']}{tags}\n"
 
 
+def _check_operator() -> None:
+    """Refuse figures of the whole process to those who may not read all domains: others' work shows in them."""
+    caller = current_caller()
+    if caller is not None and not caller.operator:
+        raise Forbidden(f"this needs a key with permission {ANY_DOMAIN}:r")
+
+
 async def _runtime(call: Call) -> Answer:
     """Describe the process, under the names that the original uses for its virtual machine."""
+    _check_operator()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     collections = [one["collections"] for one in gc.get_stats()]
     return Answer.json(
@@ -63,6 +74,7 @@ async def _runtime(call: Call) -> Answer:
 
 async def _threads(call: Call) -> Answer:
     """List the threads of the process."""
+    _check_operator()
     return Answer.json(
         [
             {"name": one.name, "threadID": one.ident, "state": "RUNNABLE" if one.is_alive() else "TERMINATED"}
