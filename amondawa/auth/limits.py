@@ -66,6 +66,7 @@ class SeriesCount:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._marks: set[bytes] = set()
+        self._since: set[bytes] = set()
         self._counted_s: float | None = None
 
     def __len__(self) -> int:
@@ -77,13 +78,22 @@ class SeriesCount:
             return True
         return len(self._marks) >= limit and self._clock() - self._counted_s > RECOUNT_S
 
+    def begin(self) -> None:
+        """A count begins: what is counted in from now on may be missing from it."""
+        self._since = set()
+
     def count(self, series: Iterable[Series]) -> None:
-        """Take these for all there are."""
-        self._marks = {_mark(one.metric, one.tags) for one in series}
+        """Take these, and those that were counted in since the count began, for all there are."""
+        self._marks = {_mark(one.metric, one.tags) for one in series} | self._since
         self._counted_s = self._clock()
 
+    def forget(self) -> None:
+        """There is no limit: what is counted now would be wrong by the time that there is one again."""
+        self._marks.clear()
+        self._counted_s = None
+
     def add(self, metric: str, tags: Tags, limit: int, domain: str) -> None:
-        """Count a series in.
+        """Count a series in. Before the first count nobody knows which are new: all are taken.
 
         Raises:
             QuotaExceeded: it is a new one, and there are as many as allowed.
@@ -91,9 +101,10 @@ class SeriesCount:
         mark = _mark(metric, tags)
         if mark in self._marks:
             return
-        if len(self._marks) >= limit:
+        if self._counted_s is not None and len(self._marks) >= limit:
             raise QuotaExceeded(f"domain {domain} is limited to {limit} series and has them: no new one is taken")
         self._marks.add(mark)
+        self._since.add(mark)
 
 
 def _mark(metric: str, tags: Tags) -> bytes:

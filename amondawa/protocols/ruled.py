@@ -29,15 +29,15 @@ from amondawa.protocols.passing_door import PassingDoor
 
 T = TypeVar("T")
 
-LOOK_S = 5.0
-"""how often it is looked whether series must be counted"""
+LOOK_S = 1.0
+"""how often it is looked whether series must be counted: a limit holds from the first count on"""
 LABEL_MARK = "\0"
 """stands in a query's label before its metric, and before its text"""
 NOT_SHOWN = "not shown: this domain keeps tags as hashes"
 MOST_SENT = 10_000
 """clear values of one request that its answer shows; past it there are hashes"""
 COUNTED_DOMAINS = 10_000
-"""domains with counters of their own: more than anybody has, fewer than a key for any domain could make up"""
+"""domains without rules that have counters of their own: more than anybody has, fewer than a key for any could make up"""
 
 log = structlog.get_logger("amondawa.domains")
 
@@ -65,7 +65,7 @@ class RuledGateway(PassingDoor):
         usage = self._usage.get(domain)
         if usage is None:
             usage = Usage(domain)
-            if len(self._usage) < COUNTED_DOMAINS:
+            if len(self._usage) < COUNTED_DOMAINS or domain in self._keyring.rules:
                 self._usage[domain] = usage
         return usage
 
@@ -210,7 +210,7 @@ class RuledGateway(PassingDoor):
     @contextlib.asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:
         """Count series while inside."""
-        await self._count()
+        await self.count_series()
         task = asyncio.create_task(self._keep_up(), name="domain rules")
         try:
             yield
@@ -222,15 +222,19 @@ class RuledGateway(PassingDoor):
     async def _keep_up(self) -> None:
         while True:
             try:
-                await self._count()
+                await self.count_series()
             except AmondawaError as error:
                 log.warning("the rules of domains could not be kept up", problem=str(error))
             await asyncio.sleep(LOOK_S)
 
-    async def _count(self) -> None:
+    async def count_series(self) -> None:
+        """Count the series of domains that have a limit on them and were not counted, or are full for a while."""
         for domain, rules in self._keyring.rules.items():
             count = self.usage_of(domain).series
-            if rules.series and count.stale(rules.series):
+            if not rules.series:
+                count.forget()
+            elif count.stale(rules.series):
+                count.begin()
                 count.count(await self._door.find_series(Selection(domain, ""), MIN_TIME_MS, MAX_TIME_MS))
 
 

@@ -17,6 +17,8 @@ from amondawa.app import Process
 from amondawa.app_http import common_application, dialect_application
 from amondawa.auth.permissions import Permissions
 from amondawa.protocols.access import OPEN_ROUTES
+from amondawa.protocols.guarded import GuardedGateway
+from amondawa.protocols.ruled import RuledGateway
 from amondawa.settings import Settings
 from amondawa.store.base import BlockStore
 from amondawa.store.open import open_store
@@ -65,6 +67,19 @@ class Guarded:
 
     def reload(self) -> None:
         self.process.access.keyring.load()
+
+    async def count_series(self) -> None:
+        """Have limits on series in force at once."""
+        await self.ruled.count_series()
+
+    @property
+    def ruled(self) -> RuledGateway:
+        """The rules of domains."""
+        scope = self.process._scope.result()
+        assert scope is not None
+        assert isinstance(scope.gateway, GuardedGateway)
+        assert isinstance(scope.gateway._door, RuledGateway)
+        return scope.gateway._door
 
     def address(self, port: str) -> str:
         return f"http://127.0.0.1:{getattr(self.process.settings, port)}"

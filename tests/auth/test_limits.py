@@ -78,6 +78,7 @@ async def test_a_new_series_past_the_limit_is_refused_in_the_dialects_words_and_
     async with guarded() as gateway:
         key, operator = gateway.add_key("shop:rw"), gateway.add_key("*:r")
         set_rules(gateway, "shop", series=1)
+        await gateway.count_series()
         assert (await WRITES[dialect](gateway, key, "known", NOW_S, 1)).status < 300
         refused = await WRITES[dialect](gateway, key, "new", NOW_S, 1)
         assert 400 <= refused.status < 500
@@ -92,6 +93,7 @@ async def test_a_new_series_past_the_limit_is_refused_over_lines_and_known_ones_
     async with guarded() as gateway:
         key, operator = gateway.add_key("shop:rw"), gateway.add_key("*:r")
         set_rules(gateway, "shop", series=1)
+        await gateway.count_series()
         lines = await Lines.to(gateway, port)
         assert await lines.say(auth(key)) == "AUTH_SUCCESS\n"
         lines.writer.write(f"put known {NOW_S} 1 a=b\nput new {NOW_S} 1 a=b\nput known {NOW_S + 1} 1 a=b\n".encode())
@@ -107,6 +109,32 @@ async def test_a_new_series_past_the_limit_is_refused_over_lines_and_known_ones_
         await eventually(written, 2.0)
         assert (await counters(gateway, operator))["series_refused_total"] == 1
         await lines.close()
+
+
+@pytest.mark.parametrize("dialect", WRITES)
+async def test_a_limit_that_is_set_on_a_domain_that_has_more_refuses_none_of_those(dialect: str):
+    async with guarded() as gateway:
+        key = gateway.add_key("shop:rw")
+        for metric in ("first", "second", "third"):
+            assert (await WRITES[dialect](gateway, key, metric, NOW_S, 1)).status < 300
+        for limit in (2, 0, 1):
+            set_rules(gateway, "shop", series=limit)
+            for metric in ("third", "second", "first"):
+                assert (await WRITES[dialect](gateway, key, metric, NOW_S, 1)).status < 300
+            await gateway.count_series()
+            for metric in ("first", "second", "third"):
+                assert (await WRITES[dialect](gateway, key, metric, NOW_S, 1)).status < 300
+        assert 400 <= (await WRITES[dialect](gateway, key, "new", NOW_S, 1)).status < 500
+
+
+async def test_a_domain_with_rules_is_counted_however_many_without_there_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("amondawa.protocols.ruled.COUNTED_DOMAINS", 0)
+    async with guarded() as gateway:
+        key = gateway.add_key("shop:rw")
+        set_rules(gateway, "shop", series=1)
+        await gateway.count_series()
+        assert (await write_kairosdb(gateway, key, "first", NOW_S)).status == 204
+        assert (await write_kairosdb(gateway, key, "second", NOW_S)).status == 400
 
 
 # points a second ------------------------------------------------------------------------------------------------------
@@ -214,6 +242,7 @@ async def test_one_domains_limits_are_no_other_domains():
     async with guarded() as gateway:
         key, other, operator = gateway.add_key("shop:rw"), gateway.add_key("bank:rw"), gateway.add_key("*:r")
         set_rules(gateway, "shop", series=1, points_per_second=1, query_points=1, retention_s=60)
+        await gateway.count_series()
         await write_kairosdb(gateway, key, "m", NOW_S, 500)
         assert (await write_kairosdb(gateway, key, "m", NOW_S, 1)).status == 503
         for metric in ("m", "n"):

@@ -48,6 +48,22 @@ def test_a_known_series_is_taken_and_a_new_one_past_the_limit_is_not():
     assert len(count) == 2
 
 
+def test_before_the_first_count_every_series_is_taken_and_a_count_forgets_none_that_came_meanwhile():
+    count = SeriesCount()
+    count.add("old", (), 1, "d")
+    count.add("known", (), 1, "d")
+    count.begin()
+    count.add("meanwhile", (), 1, "d")
+    count.count([Series("d", "known", ())])
+    for name in ("known", "meanwhile"):
+        count.add(name, (), 1, "d")
+    with pytest.raises(QuotaExceeded):
+        count.add("new", (), 1, "d")
+    count.forget()
+    assert count.stale(1)
+    count.add("new", (), 1, "d")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("30d", 2_592_000), ("90", 90), ("1h", 3_600), ("x", None), ("-1d", None)]
 )
@@ -69,6 +85,7 @@ async def test_a_new_series_past_the_limit_is_refused_by_every_protocol_and_know
     async with guarded() as gateway:
         key, other = gateway.add_key("shop:rw"), gateway.add_key("bank:rw")
         set_rules(gateway, "shop", series=1)
+        await gateway.count_series()
         for port, path, body in bodies("known"):
             assert (await gateway.ask(port, "POST", path, body, key.basic)).status == 204, path
         for number, (port, path, body) in enumerate(bodies("new")):
