@@ -21,7 +21,11 @@ Spell = Callable[[str], bytes]
 
 def spelling_of(content_type: str) -> Spell:
     """Return how values are spelled in an answer of a content type: in JSON strings, but for text and pages."""
-    return {"text/plain": str.encode, "text/html": _in_html}.get(content_type, _in_json)
+    return _SPELLINGS.get(content_type, _in_json)
+
+
+def _as_it_is(value: str) -> bytes:
+    return value.encode()
 
 
 def _in_html(value: str) -> bytes:
@@ -30,6 +34,9 @@ def _in_html(value: str) -> bytes:
 
 def _in_json(value: str) -> bytes:
     return orjson.dumps(value)[1:-1]
+
+
+_SPELLINGS: Mapping[str, Spell] = {"text/plain": _as_it_is, "text/html": _in_html}
 
 
 def disclosed(body: bytes, sent: Mapping[str, str], *, packed: bool, spell: Spell) -> bytes:
