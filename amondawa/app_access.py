@@ -10,8 +10,9 @@ from amondawa.auth.credentials import CredentialTable
 from amondawa.auth.domains import DomainTable
 from amondawa.auth.keyring import Keyring
 from amondawa.auth.master_key import VARIABLE, master_keys
+from amondawa.auth.permissions import check_domain
 from amondawa.auth.replay import AppliedSignatures
-from amondawa.errors import ConfigError
+from amondawa.errors import BadRequest, ConfigError
 from amondawa.gateway import Gateway, GatewayDoor
 from amondawa.protocols.access import HttpAccess, anonymous_domain, is_loopback
 from amondawa.protocols.guarded import GuardedGateway
@@ -49,8 +50,10 @@ class Access:
         """Read the keys and see that nobody is let in by accident.
 
         Raises:
-            ConfigError: reachable from other machines without keys; or keys that cannot be decrypted.
+            ConfigError: reachable from other machines without keys; keys that cannot be decrypted; a default domain of a
+                name that none may have.
         """
+        _check_default_domain(self._settings)
         await asyncio.to_thread(self.keyring.load)
         settings = self._settings
         if self.keyring.protected or is_loopback(settings.bind) or anonymous_domain(settings) is not None:
@@ -75,3 +78,11 @@ class Access:
     def guard(self, gateway: GatewayDoor) -> GuardedGateway:
         """Return the gateway's door as protocols get it."""
         return GuardedGateway(gateway, self._applied)
+
+
+def _check_default_domain(settings: Settings) -> None:
+    """Refuse what no request could name; it is the domain of --allow-anonymous, too."""
+    try:
+        check_domain(settings.default_domain)
+    except BadRequest as error:
+        raise ConfigError(f"AMDW_DEFAULT_DOMAIN, or --allow-anonymous: {error.message}") from error

@@ -36,6 +36,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--bind", ""], "--bind must not be empty"),
         (["--log", "loud"], "--log"),
         (["--allow-anonymous", "all"], "--allow-anonymous"),
+        (["--allow-anonymous", "a/b:rw"], "--allow-anonymous: domain 'a/b' is not 1 to 128 letters"),
         (["--bind", "0.0.0.0"], "--allow-anonymous"),
         (["surplus", "argument"], "surplus"),
         (["serve", "surplus"], "surplus"),
@@ -50,6 +51,13 @@ def test_a_wrong_variable_is_one_clear_line_and_status_2(capsys, monkeypatch):
     monkeypatch.setenv("AMDW_QUERY_THREADS", "several")
     assert command_line([]) == 2
     assert one_line(capsys) == "amondawa: AMDW_QUERY_THREADS must be a whole number, not 'several'\n"
+
+
+@pytest.mark.parametrize("domain", ["a/b", "a:b", "a b", ".a", "ä", "a" * 129, "*"])
+def test_a_default_domain_that_no_request_could_name_is_one_clear_line_and_status_2(domain, capsys, monkeypatch):
+    monkeypatch.setenv("AMDW_DEFAULT_DOMAIN", domain)
+    assert command_line([]) == 2
+    assert "AMDW_DEFAULT_DOMAIN, or --allow-anonymous: domain" in one_line(capsys)
 
 
 def test_the_settings_in_force_are_printed_with_a_mark_at_defaults(capsys, monkeypatch):
