@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 BATCH_POINTS = 10_000
+COLORS = 10
+LINE_STYLES = ("-", "--", ":", "-.")
+"""what tells lines apart that have the same color"""
+MARKED_POINTS = 200
+"""a line of so many points shows each of them: one that stands alone would not be seen"""
+NAMED_LINES = 40
+"""lines that a drawing names"""
 
 
 def client_options(command: F) -> F:
@@ -102,8 +110,11 @@ def _write_lines(client: Client) -> int:
 
 
 def _read_lines() -> Iterator[Series]:
-    for number, line in enumerate(sys.stdin, 1):
-        words = line.split()
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            words = line.decode().split()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"line {number} is not UTF-8") from error
         if not words:
             continue
         if len(words) < 3 or not words[1].lstrip("-").isdigit():
@@ -156,23 +167,39 @@ def _text(frame: pd.DataFrame, form: str) -> str:
 
 def _draw(frame: pd.DataFrame, title: str, path: str) -> None:
     """Draw the numbers of a frame's columns over time as a PNG."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     from amondawa.client.frames import numbers_of
 
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    axes = figure.subplots()
     columns = numbers_of(frame)
-    for name, column in columns.items():
-        axes.plot(column.index.to_numpy(), column.to_numpy(), label=name, linewidth=1)
-    axes.set_title(title)
+    named = min(len(columns), NAMED_LINES)
+    figure = Figure(figsize=(12, 5 + named / 10), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, column) in enumerate(columns.items()):
+        style = LINE_STYLES[number // COLORS % len(LINE_STYLES)]
+        marker = "." if len(column) <= MARKED_POINTS else ""
+        times, numbers = column.index.to_numpy(), column.to_numpy()
+        axes.plot(times, numbers, linestyle=style, marker=marker, label=_literal(name), linewidth=1)
+    axes.set_title(_literal(title))
+    axes.set_xlabel("UTC")
     axes.grid(True, alpha=0.3)
     if columns:
-        axes.legend(loc="upper left", fontsize="small")
+        axes.xaxis.set_major_locator(dates := AutoDateLocator())
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+        figure.legend(handles=axes.lines[:named], loc="outside lower left", fontsize="small", ncols=2)
+    if named < len(columns):
+        complain(f"{path} names the first {named} of {len(columns)} lines")
     try:
-        figure.savefig(path, format="png", dpi=100)
+        with warnings.catch_warnings(action="ignore"):  # about letters that no font has
+            figure.savefig(path, format="png", dpi=100)
     except OSError as error:
-        raise ClientError(f"{path} cannot be written: {error}") from error
+        raise ClientError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _literal(text: str) -> str:
+    """Return a text such that matplotlib takes no part of it for a formula, and no name for a hidden one."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 @click.command()

@@ -72,6 +72,17 @@ def test_a_query_is_drawn(rooms: ServerProcess, tmp_path: Path):
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 
+def test_names_that_look_like_formulas_and_more_lines_than_are_named_are_drawn(server: ServerProcess, tmp_path: Path):
+    path = tmp_path / "plot.png"
+    lines = "".join(f"_a$\\bad{{$ {START_MS} {n} r={n}$x$\n" for n in range(50))
+    assert run(server, "write", "-", stdin=lines, domain="names").returncode == 0
+    done = run(server, "query", "_a$\\bad{$", "--start", "0", "--plot", str(path), domain="names")
+    assert done.returncode == 0, done
+    assert done.stderr == f"amondawa: {path} names the first 40 of 50 lines\n"
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+    assert run(server, "query", "nothing", "--plot", str(path), domain="names").returncode == 0
+
+
 def test_texts_are_shown_and_not_drawn(rooms: ServerProcess, tmp_path: Path):
     path = tmp_path / "plot.png"
     done = run(rooms, "query", "room.state", "--start", "0", "--format", "json", "--plot", str(path))
@@ -82,6 +93,13 @@ def test_texts_are_shown_and_not_drawn(rooms: ServerProcess, tmp_path: Path):
     refused = run(rooms, "query", "room.state", "--plot", str(tmp_path / "none" / "plot.png"))
     assert refused.returncode == 1
     assert refused.stderr.startswith("amondawa: ")
+
+
+def test_lines_that_are_not_utf_8_are_refused_by_their_number(server: ServerProcess):
+    wrong = "m 1 1 a=b\nm\udcff 1 1 a=b\n".encode(errors="surrogateescape")
+    command = [sys.executable, "-m", "amondawa", "write", "-", "--url", f"http://127.0.0.1:{server.ports.http}"]
+    done = subprocess.run(command, cwd=ROOT, input=wrong, capture_output=True, timeout=90)
+    assert (done.returncode, done.stderr) == (2, b"amondawa: line 2 is not UTF-8\n")
 
 
 def test_longs_past_the_digits_of_doubles_are_shown_exactly(server: ServerProcess):

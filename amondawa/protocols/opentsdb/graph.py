@@ -171,10 +171,10 @@ def draw(curves: list[Curve], params: Params, size: tuple[int, int], range_ms: t
     axes = figure.add_subplot()
     for curve in curves:
         times = curve.points.times_ms.astype("datetime64[ms]")
-        axes.plot(times, curve.points.numbers(), label=curve.title, linewidth=1)
+        axes.plot(times, curve.points.numbers(), label=_literal(curve.title), linewidth=1)
     axes.set_xlim(range_ms[0] / DAY_MS, range_ms[1] / DAY_MS)
-    axes.set_title(params.get("title") or "")
-    axes.set_ylabel(params.get("ylabel") or "")
+    axes.set_title(_literal(params.get("title") or ""))
+    axes.set_ylabel(_literal(params.get("ylabel") or ""))
     axes.grid(visible=True, alpha=0.3)
     if "ylog" in params:
         axes.set_yscale("log")
@@ -185,6 +185,11 @@ def draw(curves: list[Curve], params: Params, size: tuple[int, int], range_ms: t
     out = io.BytesIO()
     canvas.print_png(out)
     return out.getvalue()
+
+
+def _literal(text: str) -> str:
+    """Return a text such that matplotlib takes no part of it for a formula."""
+    return text.replace("$", r"\$")
 
 
 def _bounds(text: str | None) -> tuple[float | None, float | None]:

@@ -34,7 +34,9 @@ async def test_json_tells_of_the_graph(tsdb: Served):
     assert (answer["plotted"], answer["points"], answer["etags"]) == (3, 3, [[]])
 
 
-@pytest.mark.parametrize("more", ["", "&title=T&ylabel=y&yrange=[0:]&nokey", "&ylog&yrange=[x:9]"])
+@pytest.mark.parametrize(
+    "more", ["", "&title=T&ylabel=y&yrange=[0:]&nokey", "&ylog&yrange=[x:9]", "&title=$\\bad{$&ylabel=$x"]
+)
 async def test_a_picture_has_the_size_asked_for(tsdb: Served, more: str):
     await filled(tsdb)
     status, body, headers = await tsdb.raw("GET", f"/q?{RANGE}&m=sum:m{{host=*}}&png&wxh=320x200{more}")
