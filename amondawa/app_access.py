@@ -12,9 +12,10 @@ from amondawa.auth.keyring import Keyring
 from amondawa.auth.master_key import VARIABLE, master_keys
 from amondawa.auth.permissions import check_domain
 from amondawa.auth.replay import AppliedSignatures
+from amondawa.auth.strangers import anonymous_domain, is_loopback
 from amondawa.errors import BadRequest, ConfigError
 from amondawa.gateway import Gateway, GatewayDoor
-from amondawa.protocols.access import HttpAccess, anonymous_domain, is_loopback
+from amondawa.protocols.access import HttpAccess
 from amondawa.protocols.guarded import GuardedGateway
 from amondawa.protocols.lanes import Lanes
 from amondawa.protocols.line_access import LineAccess

@@ -11,7 +11,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,8 @@ from amondawa.auth.keyring import Keyring, OpenKey
 from amondawa.auth.permissions import ANY_DOMAIN, Permissions, Right, check_domain
 from amondawa.auth.replay import AppliedSignatures
 from amondawa.auth.signing import ALGORITHM, Claim, Request, is_right, read_claim
+from amondawa.auth.strangers import anonymous_domain, is_loopback
+from amondawa.auth.unproven import UnprovenBodies
 from amondawa.errors import AmondawaError, BadRequest, Forbidden, Unauthorized
 from amondawa.protocols.http import DOMAIN_HEADER, read_body
 from amondawa.protocols.turns import Turns, request_bytes
@@ -130,6 +131,7 @@ class HttpAccess:
         self._applied = applied
         self._turns = turns
         self._now_s = now_s
+        self._unproven = UnprovenBodies(settings.body_limit_bytes)
         self._anonymous = anonymous_domain(settings)
         self._all_are_local = is_loopback(settings.bind)
 
@@ -248,19 +250,25 @@ class HttpAccess:
         signed = _request(request)
         claim = read_claim(signed, self._settings.region, self._now_s())
         key = self._keyring.find(claim.key)
-        if claim.body_hash and not self._is_right(claim, signed, claim.body_hash, key):
-            raise _wrong_signature()
-        body = await read_body(request, self._settings.body_limit_bytes)
-        if len(body) < _THREAD_BYTES:
-            body_hash = hashlib.sha256(body).hexdigest()
-        else:
-            body_hash = (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
         if claim.body_hash:
+            if not self._is_right(claim, signed, claim.body_hash, key):
+                raise _wrong_signature()
+            body, body_hash = await self._read(request)
             if body_hash != claim.body_hash:
                 raise Unauthorized("the body is not the one that was signed")
-        elif not self._is_right(claim, signed, body_hash, key):
-            raise _wrong_signature()
+            return _identity(key, claim, body)
+        with self._unproven.counted(request.content_length):
+            body, body_hash = await self._read(request)
+            if not self._is_right(claim, signed, body_hash, key):
+                raise _wrong_signature()
         return _identity(key, claim, body)
+
+    async def _read(self, request: web.Request) -> tuple[bytes, str]:
+        """Return a body and its hash."""
+        body = await read_body(request, self._settings.body_limit_bytes)
+        if len(body) < _THREAD_BYTES:
+            return body, hashlib.sha256(body).hexdigest()
+        return body, (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()
 
     @staticmethod
     def _is_right(claim: Claim, signed: Request, body_hash: str, key: OpenKey) -> bool:
@@ -379,21 +387,3 @@ def _tells_what_is_stored(request: web.Request) -> bool:
 
 def _uid_tail(request: web.Request) -> str:
     return "/" + request.match_info.get("tail", "").strip("/").split("/")[0].lower()
-
-
-# without keys ---------------------------------------------------------------------------------------------------------
-
-
-def anonymous_domain(settings: Settings) -> str | None:
-    """Return the domain that clients without a key may use by the settings (`*` = any); None = they say nothing."""
-    return settings.allow_anonymous.rpartition(":")[0] or None
-
-
-def is_loopback(address: str) -> bool:
-    """Say whether an address is this machine's own."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address == "localhost"
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from amondawa.auth.caller import Caller, acting_for
 from amondawa.auth.keyring import Keyring, OpenKey
 from amondawa.auth.permissions import ANY_DOMAIN, Right, check_domain
+from amondawa.auth.strangers import anonymous_domain, is_loopback
 from amondawa.errors import BadRequest
-from amondawa.protocols.access import anonymous_domain, is_loopback
 from amondawa.protocols.base import LineSession, Scope
 from amondawa.protocols.turns import Turns
 from amondawa.settings import Settings

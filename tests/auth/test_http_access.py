@@ -280,6 +280,31 @@ async def test_nobody_makes_the_gateway_read_a_body_without_a_key_or_a_signature
             assert answer.split()[1] == b"401"
 
 
+async def test_nobody_makes_the_gateway_keep_bodies_whose_hash_is_not_signed():
+    async with guarded(body_limit_bytes=1_000_000) as gateway:
+        key = gateway.add_key("shop:rw")
+        forged = signed(gateway, Key("A" * 20, "wrong"), "POST", POINTS, b"x")
+        scope = forged["Authorization"].partition("Credential=")[2].partition(",")[0]
+        claim = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
+        host, date = gateway.address("http_port")[7:], forged["X-Amz-Date"]
+        head = f"POST {POINTS} HTTP/1.1\r\nHost: {host}\r\nX-Amz-Date: {date}\r\nAuthorization: {claim}\r\n"
+        held = []
+        for _ in range(2):
+            _, writer = await asyncio.open_connection("127.0.0.1", gateway.process.settings.http_port)
+            writer.write(f"{head}Content-Length: 1000000\r\n\r\n".encode() + bytes(900_000))
+            await writer.drain()
+            held.append(writer)
+        for more in ("Content-Length: 1000000", "Transfer-Encoding: chunked"):
+            answer = await raw(gateway, f"{head}{more}\r\nConnection: close\r\n\r\n".encode(), "http_port")
+            assert answer.split()[1] == b"503"
+            assert b"X-Amz-Content-SHA256" in answer
+        small = f"{head}Content-Length: 1\r\nConnection: close\r\n\r\nx".encode()
+        assert (await raw(gateway, small, "http_port")).split()[1] == b"401"
+        assert (await gateway.ask("kairosdb_port", "GET", NAMES, None, key.basic)).status == 200
+        for writer in held:
+            writer.close()
+
+
 async def test_an_unknown_key_takes_as_much_work_as_a_known_one(monkeypatch: pytest.MonkeyPatch):
     """What is compared is counted, not timed: the same comparisons, with secrets of the same kind."""
     compared: list[int] = []
