@@ -161,7 +161,7 @@ def test_any_signer_of_version_4_writes_and_reads(server: ServerProcess, key: Ac
     assert signer(server, AccessKey(key.key, "wrong"), "GET", "/api/v1/shop/metricnames")[0] == 401
 
 
-@pytest.mark.parametrize("signer", [by_botocore, by_requests_aws4auth])
+@pytest.mark.parametrize("signer", SIGNERS)
 def test_queries_with_every_kind_of_character_are_signed_alike(server: ServerProcess, key: AccessKey, signer: Any):
     status, text = signer(server, key, "GET", QUERY)
     assert status in (200, 400), text

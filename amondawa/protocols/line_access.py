@@ -135,9 +135,10 @@ class GuardedSession:
     async def receive(self, data: bytes) -> bytes:
         """Take bytes; see LineSession."""
         if self._admission is not None:
+            had = self._admission.caller.rights
             self._admission = self._access.still(self._admission)
-            if self._admission is None:
-                await self._leave()
+            if self._admission is None or had & ~self._admission.caller.rights:
+                await self._leave()  # what a session has begun goes on with the rights of then
         if self._admission is not None:
             return await self._pass_on(data)
         return await self._before(data)

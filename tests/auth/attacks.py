@@ -109,6 +109,7 @@ ATTACKS = (
             (HTTP, "test_an_inactive_key"),
             (HTTP, "test_the_first_key_closes"),
             (LINES, "test_a_key_that_was_turned_off"),
+            (LINES, "test_a_right_that_was_taken"),
         ),
     ),
     Attack(

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from amondawa.auth.permissions import Permissions
+from amondawa.model.points import WriteBatch
 from tests.auth.gateways import Guarded, Key, guarded
 
 TIME_S = 1_356_998_400
@@ -147,6 +149,34 @@ async def test_a_key_that_was_turned_off_ends_what_an_open_connection_may_do():
         assert await lines.say(auth(other)) == "AUTH_SUCCESS\n"
         await lines.close()
         assert await names(gateway, other) == []
+
+
+@pytest.mark.parametrize("port", PORTS)
+async def test_a_right_that_was_taken_away_is_gone_for_a_connection_that_never_rests(
+    port: str, monkeypatch: pytest.MonkeyPatch
+):
+    async with guarded() as gateway:
+        shop, other = gateway.add_key("shop:rw"), gateway.add_key("shop:rw")
+        store, go_on, begun = gateway.ruled.write, asyncio.Event(), asyncio.Event()
+
+        async def write_slowly(batch: WriteBatch) -> None:
+            begun.set()
+            await go_on.wait()
+            await store(batch)
+
+        monkeypatch.setattr(gateway.ruled, "write", write_slowly)
+        lines = await Lines.to(gateway, port)
+        assert await lines.say(auth(shop)) == "AUTH_SUCCESS\n"
+        lines.writer.write(f"put early {TIME_S} 1 a=b\n".encode())
+        await asyncio.wait_for(begun.wait(), 10)
+        gateway.process.access.table.set_permissions(shop.key, lambda _: Permissions.parse(["shop:r"]))
+        gateway.reload()
+        lines.writer.write(f"put late {TIME_S} 1 a=b\n".encode())
+        await asyncio.sleep(0.1)
+        go_on.set()
+        await lines.say("version\n")
+        await lines.close()
+        assert await names(gateway, other, "early") == ["early"]
 
 
 async def test_the_first_key_ends_what_connections_without_one_may_do():
