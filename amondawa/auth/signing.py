@@ -88,6 +88,10 @@ def read_claim(request: Request, region: str, now_s: float) -> Claim:
         Unauthorized: it is not well formed, of another region or service, too old or too new, or leaves out a header that
             must be signed.
     """
+    if (
+        "#" in request.path or "#" in request.query
+    ):  # nothing reads on behind it: `#` would be as good as a signed `%23`
+        raise Unauthorized("the target of a signed request has no fragment")
     values = _values(request.headers)
     header = _single(values, "authorization")
     if len(header) > MOST_HEADER_BYTES:

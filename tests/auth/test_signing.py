@@ -80,6 +80,15 @@ def test_whatever_is_changed_in_a_signed_request_is_noticed(change):
     assert not accepted(change(request), b"body")
 
 
+@pytest.mark.parametrize("target", ["/a%23b", "/a?b=1%23&c=2"])
+def test_whatever_is_changed_into_a_fragment_is_noticed(target: str):
+    request = signed_by_aws("GET", target)
+    assert accepted(request)
+    changed = request._replace(path=request.path.replace("%23", "#"), query=request.query.replace("%23", "#"))
+    with pytest.raises(Unauthorized, match="no fragment"):
+        read_claim(changed, REGION, now_s())
+
+
 def test_another_body_or_secret_is_noticed():
     request = signed_by_aws("POST", "/", b"body")
     assert not accepted(request, b"Body")
