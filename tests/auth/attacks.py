@@ -146,6 +146,7 @@ ATTACKS = (
         (
             (HTTP, "test_secrets_are_in_no"),
             (HASHED, "test_no_table_file"),
+            (HASHED, "test_the_log_of_a_request"),
             (HASHED, "test_who_asks"),
             (HASHED, "test_the_list_of_running"),
             (HASHED, "test_no_clear_value_gets"),

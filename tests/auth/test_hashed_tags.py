@@ -14,6 +14,7 @@ import pytest
 
 from amondawa.auth.disclosure import disclosed, spelling_of
 from amondawa.auth.hashing import is_hash
+from amondawa.errors import StoreError
 from amondawa.model.query import Query, Selection
 from amondawa.protocols.kairosdb.running import label_of
 from amondawa.store.base import BlockStore
@@ -306,6 +307,24 @@ async def test_no_table_file_journal_log_or_metric_has_a_clear_value(
     for kept in (recorded.text, metrics, logs, live, files(tmp_path)):
         assert CLEAR not in kept
         assert CLEAR.encode().hex() not in kept
+
+
+async def test_the_log_of_a_request_that_failed_has_no_clear_value_of_its_path(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    async with guarded() as gateway:
+        key = gateway.add_key("shop:rw")
+        set_rules(gateway, "shop", hashed_tags=frozenset({"user"}))
+
+        async def fail(*_given: Any) -> None:
+            raise StoreError("the disk is gone")
+
+        monkeypatch.setattr(gateway.ruled, "put_document", fail)
+        said = await ask_kairosdb(gateway, key, b"x", f"/api/v1/metadata/service/{CLEAR}/{CLEAR}")
+        assert said.status == 500
+    logs = caplog.text + "".join(capfd.readouterr())
+    assert "/api/v1/metadata/{service}" in logs
+    assert CLEAR not in logs
 
 
 def files(directory: Path) -> str:

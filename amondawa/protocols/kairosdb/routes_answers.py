@@ -110,6 +110,12 @@ class Asked(Protocol):
         """Method, in capitals."""
 
 
+def _pattern(request: Asked) -> str:
+    """Return a path without what clients put into it: in a log it would outlive what they delete, or have hashed."""
+    resource = request.match_info.route.resource if isinstance(request, web.Request) else None
+    return request.path if resource is None else resource.canonical
+
+
 def error_answer(error: Exception, request: Asked) -> web.Response:
     """Return the answer for an error; what is not the caller's doing is logged and not shown."""
     if isinstance(error, RequestRefused):
@@ -128,7 +134,7 @@ def error_answer(error: Exception, request: Asked) -> web.Response:
         return failed([error.text])
     if isinstance(error, (ComputeError, Cancelled)):
         return failed([str(error)])
-    log.error("request failed", path=request.path, method=request.method, exc_info=error)
+    log.error("request failed", path=_pattern(request), method=request.method, exc_info=error)
     shown = "The store failed" if isinstance(error, AmondawaError) else "Internal error"
     return failed([shown])
 
