@@ -119,9 +119,15 @@ class CredentialTable:
         return self._store.get(TABLE, [(_HASH, key.encode())])[0]
 
     def add(self, permissions: Permissions) -> tuple[Credential, str]:
-        """Make a key; return it and its secret, which can never be shown again."""
+        """Make a key; return it and its secret, which can never be shown again.
+
+        Raises:
+            BadRequest: no permissions.
+            ConfigError: no master key, or one that opens none of the keys that are there.
+        """
         if not permissions.rights:
             raise BadRequest("an access key needs at least one permission", field="permission")
+        self.check_masters()
         self.create()
         secret = "".join(secrets.choice(SECRET_CHARACTERS) for _ in range(SECRET_LENGTH))
         while True:
@@ -129,6 +135,24 @@ class CredentialTable:
             made = Credential(key, self.masters.encrypt(secret.encode(), key), permissions, True, int(time.time()))
             if self._store.put_if(TABLE, made.item(), None):
                 return made, secret
+
+    def check_masters(self) -> None:
+        """See that the master keys are those that gateways have, as far as that can be told.
+
+        Raises:
+            ConfigError: they open none of the keys that are there: gateways could not open what is made with them.
+        """
+        problem: ConfigError | None = None
+        for one in self.list():
+            try:
+                self.secret_of(one)
+                return
+            except ConfigError as error:
+                problem = error
+            except Corrupt:
+                continue
+        if problem is not None:
+            raise problem
 
     def delete(self, key: str) -> None:
         """Remove a key. Raises NotFound."""

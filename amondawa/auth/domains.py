@@ -98,6 +98,7 @@ class DomainTable:
             item = self._store.get(TABLE, [(_HASH, domain.encode())])[0]
             rules = change(DomainRules() if item is None else DomainRules.of_value(domain, item.value))
             if rules.hashed_tags and not rules.sealed:
+                self._credentials.check_masters()
                 key = secrets.token_bytes(KEY_BYTES)
                 rules = replace(rules, sealed=self._credentials.masters.encrypt(key, _owner(domain)))
             made = Item(_HASH, domain.encode(), rules.value())

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -94,18 +94,36 @@ class Keyring:
         return self._vaults.get(domain)
 
     def load(self) -> None:
-        """Read all keys and rules.
+        """Read all keys and rules, for the first time.
 
         Raises:
             ConfigError: there are keys, and the master key is missing or another one.
             StoreError: the store cannot be read.
         """
-        if self._domains is not None:
-            self._load_rules(self._domains)
+        self._read(self._opened)
+
+    def reload(self) -> None:
+        """Read all keys and rules again. A key that was made with another master key keeps no other from coming into force.
+
+        Raises:
+            ConfigError: a rule was made with another master key; the rules stay as they were, the keys do not.
+            StoreError: the store cannot be read.
+        """
+        self._read(self._opened_or_closed)
+
+    def _read(self, open_key: Callable[[Credential], OpenKey]) -> None:
+        """Read the keys before the rules and take them after: a key never works before a rule that was made before it."""
         found = self._table.list()
+        try:
+            if self._domains is not None:
+                self._load_rules(self._domains)
+        finally:
+            self._take(found, open_key)
+
+    def _take(self, found: Sequence[Credential], open_key: Callable[[Credential], OpenKey]) -> None:
         known: dict[bytes, OpenKey] = {}
         for credential in found:
-            known[_mark(credential)] = self._known.get(_mark(credential)) or self._opened(credential)
+            known[_mark(credential)] = self._known.get(_mark(credential)) or open_key(credential)
         if known.keys() != self._known.keys():
             self.version += 1
         self._known = known
@@ -128,9 +146,15 @@ class Keyring:
         try:
             secret = self._table.secret_of(credential)
         except Corrupt as error:
-            log.error("an access key cannot be used", key=credential.key, problem=str(error))
-            return OpenKey(credential.key, _NOBODY_SECRET, credential.permissions, active=False)
+            return _closed(credential, error)
         return OpenKey(credential.key, secret, credential.permissions, credential.active)
+
+    def _opened_or_closed(self, credential: Credential) -> OpenKey:
+        """Decrypt a key; one of another master key is treated as one that does not decrypt."""
+        try:
+            return self._opened(credential)
+        except ConfigError as error:
+            return _closed(credential, error)
 
     @contextlib.asynccontextmanager
     async def kept_fresh(self) -> AsyncIterator[None]:
@@ -147,9 +171,15 @@ class Keyring:
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
-                await asyncio.to_thread(self.load)
+                await asyncio.to_thread(self.reload)
             except (AmondawaError, ConfigError) as error:
-                log.error("access keys cannot be read; those known so far stay in force", problem=str(error))
+                log.error("access keys or rules cannot be read; those known so far stay in force", problem=str(error))
+
+
+def _closed(credential: Credential, error: Exception) -> OpenKey:
+    """Return a key that counts as there, and that nobody can use."""
+    log.error("an access key cannot be used", key=credential.key, problem=str(error))
+    return OpenKey(credential.key, _NOBODY_SECRET, credential.permissions, active=False)
 
 
 def _mark(credential: Credential) -> bytes:

@@ -1,9 +1,11 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from amondawa.auth.credentials import TABLE, CredentialTable
+from amondawa.auth.credentials import TABLE, Credential, CredentialTable
+from amondawa.auth.domains import DomainTable
 from amondawa.auth.keyring import NOBODY, Keyring
 from amondawa.auth.master_key import MasterKeys
 from amondawa.auth.permissions import Permissions, Right
@@ -170,3 +172,43 @@ def test_keys_made_beside_the_owner_of_the_directory_are_seen_by_it(tmp_path: Pa
         beside.create_table("datapoints_0-86400")
     beside.close()
     owner.close()
+
+
+def test_a_key_under_another_master_key_keeps_no_change_of_others_from_a_running_gateway(
+    store: BlockStore, table: CredentialTable
+):
+    ring = Keyring(table, DomainTable(store, table))
+    made, secret = table.add(Permissions.parse(["shop:r"]))
+    ring.load()
+    strange = Credential("S" * 20, MasterKeys([b"2" * 32]).encrypt(b"s", "S" * 20), Permissions.parse(["shop:rw"]))
+    store.put_if(TABLE, strange.item(), None)
+    table.set_active(made.key, False)
+    ring.reload()
+    assert not ring.find(strange.key).matches(b"s")
+    assert not ring.find(made.key).matches(secret.encode())
+    other = CredentialTable(store, MasterKeys([b"2" * 32]))
+    table.set_active(made.key, True)
+    DomainTable(store, other).change("shop", lambda one: replace(one, hashed_tags=frozenset({"user"})))
+    with pytest.raises(ConfigError):
+        ring.reload()
+    assert ring.find(made.key).matches(secret.encode())
+
+
+def test_nothing_is_made_with_a_master_key_that_opens_nothing_that_is_there(store: BlockStore, table: CredentialTable):
+    table.add(Permissions.parse(["shop:r"]))
+    other = CredentialTable(store, MasterKeys([b"2" * 32]))
+    with pytest.raises(ConfigError, match="another master key"):
+        other.add(Permissions.parse(["shop:r"]))
+    with pytest.raises(ConfigError, match="another master key"):
+        DomainTable(store, other).change("shop", lambda one: replace(one, hashed_tags=frozenset({"user"})))
+    assert len(table.list()) == 1
+
+
+def test_the_first_key_under_another_master_key_closes_a_running_gateway_to_all(
+    store: BlockStore, table: CredentialTable
+):
+    ring = Keyring(table)
+    ring.load()
+    CredentialTable(store, MasterKeys([b"2" * 32])).add(Permissions.parse(["shop:r"]))
+    ring.reload()
+    assert ring.protected
