@@ -414,3 +414,17 @@ async def test_a_browser_may_ask_whether_it_may_ask():
         answer = await gateway.ask("kairosdb_port", "OPTIONS", "/api/v1/datapoints/query", None, asks)
         assert answer.status == 200
         assert (await gateway.ask("kairosdb_port", "OPTIONS", "/api/v1/datapoints/query")).status == 401
+
+
+async def test_no_route_tells_a_browser_that_asks_whether_it_may_ask_anything_of_a_domain():
+    async with guarded(opentsdb_cors_domains="*") as gateway:
+        await write_all(gateway, gateway.add_key("shop:rw"))
+        asks = {"Origin": "http://grafana", "Access-Control-Request-Method": "GET", "X-Amondawa-Domain": "shop"}
+        before = await contents(gateway)
+        paths = [(port, path) for port, _, path, _ in READS]
+        paths += [(route.port, route.path) for route in routes(gateway.process, "shop")]
+        for port, path in paths:
+            told = await gateway.ask(port, "OPTIONS", path, b"{}", asks)
+            assert told.status != 500, (path, told)
+            assert not any(word in told.text and word not in path for word in WORDS), (path, told)
+        assert await contents(gateway) == before
