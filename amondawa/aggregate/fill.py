@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from amondawa.aggregate import members
-from amondawa.aggregate.buckets import Buckets, Indexes, Runs, cut
+from amondawa.aggregate.buckets import Indexes, Runs, cut
 from amondawa.aggregate.combine import QUANTILES
 from amondawa.aggregate.gaps import BUCKET_LIMIT
 from amondawa.aggregate.grid import Grid
@@ -201,10 +201,9 @@ class _Reducer:
             return None
         # Estimated first: calendar buckets cannot be counted without making them.
         self._refuse_many((end_ms - self._first_ms) // grid.step_ms, series)
-        buckets = grid.buckets_at(self._stage.first_ms)
-        first, last = buckets.numbers(np.array([self._first_ms, end_ms], np.int64)).tolist()
-        self._refuse_many(last - first, series)
-        return buckets.edges(np.arange(first, last))
+        edges = grid.starts(self._stage.first_ms, end_ms)
+        self._refuse_many(len(edges), series)
+        return edges[edges >= self._first_ms]
 
     @staticmethod
     def _refuse_many(buckets: int, series: int) -> None:
@@ -236,18 +235,15 @@ class _Reducer:
             runs = Runs(np.zeros(1, np.intp), np.zeros(1, np.int64), len(times_ms))
             self._stamps = np.array([grid.whole[0]], np.int64)
         else:
-            buckets = self._buckets(int(times_ms[0]))
+            buckets = grid.buckets_at(int(times_ms[0]))
             runs = cut(times_ms, buckets)
             self._stamps = buckets.edges(runs.numbers)
         spans = Spans.of(runs)
         self._times, self._runs = times_ms, spans
         return spans
 
-    def _buckets(self, first_ms: int) -> Buckets:
-        """Calendar buckets without a fill count from where a series begins, with one from where the reading began."""
-        return self._stage.how.grid.buckets_at(first_ms if self._filled is None else self._stage.first_ms)
-
     def _fill(self, stamps: Int64s, values: Float64s) -> Points:
+        """Put values where a bucket of the range begins; calendar buckets of a series may begin elsewhere, and are lost."""
         if self._filled is None:
             return Points.doubles(stamps, values)
         filled = np.full(len(self._filled), self._stage.how.fill.value_of_empty)

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from amondawa.aggregate.buckets import Buckets, CalendarBuckets, EqualBuckets, epoch_buckets
+from amondawa.model.points import Int64s
 from amondawa.model.timespan import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, UTC_ZONE, Unit, Zone, floor_local
 
 SUNDAY_MS: Final = 3 * DAY_MS
@@ -71,6 +72,20 @@ class Grid:
         number = buckets.numbers(np.array([time_ms], np.int64))
         start_ms = int(buckets.edges(number)[0])
         return start_ms if start_ms >= time_ms else int(buckets.edges(number + 1)[0])
+
+    def starts(self, first_ms: int, end_ms: int) -> Int64s:
+        """Return the starts of the buckets from the one that holds a moment up to the one that holds another, int64[n].
+
+        The last one is left out. Calendar buckets count from where they do at the first moment, the end from where
+        they do there; both moments in one calendar bucket give that bucket.
+        """
+        buckets = self.buckets_at(first_ms)
+        last_ms = self.floor(end_ms)
+        first, last = buckets.numbers(np.array([first_ms, last_ms], np.int64)).tolist()
+        edges = buckets.edges(np.arange(first, last + 1))
+        if self.calendar and edges[0] == last_ms:
+            return edges[:1]
+        return edges[edges < last_ms]
 
     def _origin(self, time_ms: int) -> int:
         """Return where calendar buckets around a moment count from."""

@@ -16,7 +16,7 @@ from amondawa.errors import BadRequest, LimitExceeded
 from amondawa.model.points import Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
-from amondawa.model.timespan import MINUTE_MS, Unit
+from amondawa.model.timespan import DAY_MS, HOUR_MS, MINUTE_MS, Unit
 from tests.naive import NaiveClock
 
 T = 1356998400000
@@ -137,3 +137,15 @@ def test_too_many_calendar_buckets_are_refused_before_they_are_made():
 def test_an_unknown_function_is_refused():
     with pytest.raises(BadRequest, match="no such downsampling function: foo"):
         downsample(Points.empty(), Downsampling(MINUTE, "foo"))
+
+
+def test_a_filled_calendar_bucket_takes_only_values_of_a_series_that_counts_from_the_same_start():
+    grid = Grid(10, Unit.HOURS, 10 * HOUR_MS, calendar=True)
+    march = T + 59 * DAY_MS
+    points = Points.doubles(np.array([march, march + 12 * HOUR_MS], np.int64), np.array([1.0, 2.0]))
+    filled = downsample(points, Downsampling(grid, "sum", Fill.ZERO), march - DAY_MS, march + 2 * DAY_MS)
+    assert set(filled.values()) == {0.0}
+    assert downsample(points, Downsampling(grid, "sum"), march - DAY_MS, march + 2 * DAY_MS) == {
+        march: 1.0,
+        march + 10 * HOUR_MS: 2.0,
+    }

@@ -55,3 +55,15 @@ def test_calendar_buckets_count_from_the_next_unit_they_fill(
     count: int, unit: Unit, step_ms: int, offset_ms: int, expected_ms: int
 ):
     assert Grid(count, unit, step_ms, calendar=True).floor(T + offset_ms) - T == expected_ms
+
+
+def test_starts_end_where_the_calendar_counts_from_at_the_end():
+    grid = Grid(36, Unit.HOURS, 36 * HOUR_MS, calendar=True)
+    first_ms, end_ms = T + 29 * DAY_MS, T + 33 * DAY_MS  # counted from January, then from February
+    assert ((grid.starts(first_ms, end_ms) - T) / HOUR_MS).tolist() == [19 * 36.0, 20 * 36.0, 21 * 36.0]
+
+
+def test_starts_inside_one_calendar_bucket_are_its_own_and_otherwise_none():
+    week = Grid(7, Unit.DAYS, 7 * DAY_MS, calendar=True)
+    assert week.starts(T, T + 5 * DAY_MS).tolist() == [T]
+    assert Grid(7, Unit.DAYS, 7 * DAY_MS).starts(T, T + DAY_MS).tolist() == []
