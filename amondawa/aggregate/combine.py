@@ -90,7 +90,7 @@ def _register() -> None:
 _register()
 
 
-def combine(streams: Sequence[Points], how: Combination, held: bool = False) -> Points:
+def combine(streams: Sequence[Points], how: Combination, held: bool = False, end_ms: int | None = None) -> Points:
     """Combine the streams of a group.
 
     Args:
@@ -98,6 +98,7 @@ def combine(streams: Sequence[Points], how: Combination, held: bool = False) -> 
         how: the aggregator.
         held: a stream's value holds until its next point instead of being interpolated, its first value holds from the
             beginning of time, and its first time is not among the times of the answer (OpenTSDB's rates).
+        end_ms: later times are not among the times of the answer; their points still serve interpolation.
 
     Returns:
         One stream of LONG and DOUBLE points.
@@ -105,9 +106,10 @@ def combine(streams: Sequence[Points], how: Combination, held: bool = False) -> 
     streams = [stream for stream in streams if len(stream) > int(held)]
     if not streams:
         return Points.empty()
-    if all(same_times(stream, streams[0]) for stream in streams[1:]):
+    if end_ms is None and all(same_times(stream, streams[0]) for stream in streams[1:]):
         return _combine_aligned(streams, how, held)
     times = np.unique(np.concatenate([stream.times_ms[int(held) :] for stream in streams]))
+    times = times if end_ms is None else times[times <= end_ms]
     width = max(1, BLOCK_CELLS // len(streams))
     blocks = [times[at : at + width] for at in range(0, len(times), width)]
     return Points.concat([_combine_block(streams, how, held, block) for block in blocks])

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from amondawa.aggregate.nan_order import below, same
 from amondawa.errors import BadRequest
 from amondawa.model.points import Float64s
 
@@ -184,6 +185,11 @@ def _truth(value: Value) -> npt.NDArray[np.bool_]:
     return np.asarray((numbers != 0) & ~np.isnan(numbers))
 
 
+def _equal(left: Value, right: Value) -> Column:
+    truths = bool in (np.asarray(left).dtype, np.asarray(right).dtype)
+    return _truth(left) == _truth(right) if truths else same(_number(left), _number(right))
+
+
 def _divide(left: Value, right: Value) -> Value:
     if _is_whole(left) and _is_whole(right):
         a, b = int(left), int(right)
@@ -220,12 +226,12 @@ _BINARY: dict[str, _Binary] = {
     "|": lambda a, b: _whole_numbers(a) | _whole_numbers(b),
     "^": lambda a, b: _whole_numbers(a) ^ _whole_numbers(b),
     "&": lambda a, b: _whole_numbers(a) & _whole_numbers(b),
-    "==": lambda a, b: np.asarray(_number(a) == _number(b)),
-    "!=": lambda a, b: np.asarray(_number(a) != _number(b)),
-    "<": lambda a, b: np.asarray(_number(a) < _number(b)),
-    ">": lambda a, b: np.asarray(_number(a) > _number(b)),
-    "<=": lambda a, b: np.asarray(_number(a) <= _number(b)),
-    ">=": lambda a, b: np.asarray(_number(a) >= _number(b)),
+    "==": _equal,
+    "!=": lambda a, b: np.logical_not(_equal(a, b)),
+    "<": lambda a, b: below(_number(a), _number(b)),
+    ">": lambda a, b: below(_number(b), _number(a)),
+    "<=": lambda a, b: ~below(_number(b), _number(a)),
+    ">=": lambda a, b: ~below(_number(a), _number(b)),
     "+": _whole_or_number(lambda a, b: a + b, lambda a, b: a + b),
     "-": _whole_or_number(lambda a, b: a - b, lambda a, b: a - b),
     "*": _whole_or_number(lambda a, b: a * b, lambda a, b: a * b),

@@ -19,6 +19,7 @@ from amondawa.model.points import Float64s, Int64s, Points
 LEAST_DOUBLE = 5e-324
 """where the largest double begins: Java's least positive double, so that negative ones never rank by themselves"""
 LEAST_LONG = -(2.0**63)
+LAST_MS = 2**63 - 1
 
 
 class _Lists:
@@ -58,24 +59,26 @@ class _Lists:
         return np.vstack([front, np.zeros((self._places - len(front), front.shape[1]))])
 
 
-def _walked(series: Sequence[Points]) -> _Lists:
+def _walked(series: Sequence[Points], start_ms: int, end_ms: int) -> _Lists:
+    """Walk the times of an inclusive range; a series with points behind it has not ended."""
     lists = _Lists(len(series))
-    combine(series, Combination(lists.doubles, lists.longs))
+    begun = [one.between(start_ms, LAST_MS) for one in series]
+    combine(begun, Combination(lists.doubles, lists.longs), end_ms=end_ms)
     return lists
 
 
-def largest(series: Sequence[Points]) -> list[float]:
-    """Return the rank of each series by its largest value; NaN ranks highest."""
-    lists = _walked(series)
+def largest(series: Sequence[Points], start_ms: int, end_ms: int) -> list[float]:
+    """Return the rank of each series by its largest value in an inclusive range; NaN ranks highest."""
+    lists = _walked(series, start_ms, end_ms)
     if lists.last_double is None:
         return [float(rank) for rank in lists.largest_long]
     longs = lists.largest_long if lists.last_long is not None else np.full(len(series), -np.inf)
     return [float(rank) for rank in np.maximum(longs, lists.largest_double)]
 
 
-def latest(series: Sequence[Points]) -> list[float]:
-    """Return the rank of each series by its value at the last time of any series; NaN ranks highest."""
-    lists = _walked(series)
+def latest(series: Sequence[Points], start_ms: int, end_ms: int) -> list[float]:
+    """Return the rank of each series by its value at the last time of any series in a range; NaN ranks highest."""
+    lists = _walked(series, start_ms, end_ms)
     found = [last for last in (lists.last_long, lists.last_double) if last is not None]
     return [float(rank) for rank in np.maximum.reduce(found)] if found else [0.0] * len(series)
 

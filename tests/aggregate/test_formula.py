@@ -159,6 +159,24 @@ def test_nan_counts_as_false():
     assert got.tolist() == [0.0, 0.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a < b", [1.0, 0.0, 0.0]),
+        ("a <= b", [1.0, 0.0, 1.0]),
+        ("a > b", [0.0, 1.0, 0.0]),
+        ("a >= b", [0.0, 1.0, 1.0]),
+        ("a == b", [0.0, 0.0, 1.0]),
+        ("a != b", [1.0, 1.0, 0.0]),
+        ("a == (b < 0)", [1.0, 1.0, 0.0]),
+        ("a == (b > 0)", [0.0, 0.0, 1.0]),
+    ],
+)
+def test_nan_is_equal_to_itself_and_below_every_number(text: str, expected: list[float]):
+    columns = {"a": np.array([math.nan, 1.0, math.nan]), "b": np.array([1.0, math.nan, math.nan])}
+    assert parse_formula(text).evaluate(columns, 3).tolist() == expected
+
+
 @given(
     st.lists(st.sampled_from(["a", "b", "1", "2.5", "+", "-", "*", "/", "%", "(", ")", "<", "&&", "!", "?", ":", " "]))
 )

@@ -88,6 +88,7 @@ class DataQuery:
         ms: times in milliseconds in the answer.
         arrays: points as [time, value] pairs.
         show_query, show_tsuids, show_stats, show_summary, annotations, global_annotations: what else the answer holds.
+        whole_rows: give all points of the rows that are read, those outside the range too.
     """
 
     start: str | None = None
@@ -104,6 +105,7 @@ class DataQuery:
     show_summary: bool = False
     annotations: bool = True
     global_annotations: bool = False
+    whole_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Source: suite query_exp.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amondawa.aggregate.formula import Formula
 from amondawa.aggregate.series_functions import aligned
@@ -61,6 +61,12 @@ def line_of(frame: Frame, uids: Uids) -> Line:
     """Return a result of a sub query as a line."""
     tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
     return Line((uids.wire_name("metric", frame.metric),), tags, tuple(aggregated), frame.points)
+
+
+def within(variable: Variable, start_ms: int, end_ms: int) -> Variable:
+    """Return a variable with the points of an inclusive range; its lines stay, even empty."""
+    lines = tuple(replace(line, points=line.points.between(start_ms, end_ms)) for line in variable.lines)
+    return replace(variable, lines=lines)
 
 
 def evaluate_all(

@@ -141,10 +141,10 @@ class ExpressionQuery:
         )
 
     def data_query(self) -> DataQuery:
-        """Return the reads, one a metric."""
+        """Return the reads, one a metric; metrics that are put out are not cut to the range."""
         time = self.time or Timespan()
         subs = tuple(self.sub_query(metric) for metric in self.metrics)
-        return DataQuery(time.start, time.end, subs, time.zone_name)
+        return DataQuery(time.start, time.end, subs, time.zone_name, whole_rows=True)
 
 
 def check_expressions(query: ExpressionQuery, now_ms: int) -> dict[str, Formula]:

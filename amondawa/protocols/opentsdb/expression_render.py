@@ -14,6 +14,9 @@ from amondawa.protocols.opentsdb.expression_query import ExpressionQuery, Output
 from amondawa.protocols.opentsdb.expression_schemas import echo
 from amondawa.protocols.opentsdb.render import SLICE_POINTS, Pieces, float_texts, long_texts
 
+NEVER_MS = 2**63 - 1
+"""the first time of a metric without points"""
+
 
 def render_outputs(query: ExpressionQuery, known: Mapping[str, Variable]) -> bytes:
     """Return the body: the outputs that exist, in the order asked, and the query.
@@ -50,7 +53,7 @@ def _add_output(output: Output, variable: Variable, computed: bool, pieces: Piec
         output: its name and alias.
         variable: its series.
         computed: it is an expression. Those have a value at every time, and give no last time for a single row; series
-            of a metric give 0 where they have no point.
+            of a metric give 0 where they have no point, and end of time for the first of none.
         pieces: where to write.
     """
     lines = variable.lines
@@ -62,7 +65,7 @@ def _add_output(output: Output, variable: Variable, computed: bool, pieces: Piec
     for piece in _row_pieces(times, columns):
         pieces.add(piece)
     summary = {
-        "firstTimestamp": int(times[0]) if len(times) else 0,
+        "firstTimestamp": int(times[0]) if len(times) else 0 if computed else NEVER_MS,
         "lastTimestamp": int(times[-1]) if len(times) > int(computed) else 0,
         "setCount": len(times),
         "series": len(lines),

@@ -174,25 +174,45 @@ class _Reader:
 # functions ------------------------------------------------------------------------------------------------------------
 
 Results = Mapping[SubQuery, Sequence[Line]]
-Function = Callable[[list[list[Line]], Sequence[str], Uids], list[Line]]
 
 
-def evaluate_gexp(node: CallNode, results: Results, uids: Uids) -> list[Line]:
-    """Carry an expression out.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What functions need besides their parameters.
+
+    Attributes:
+        uids: for the order of results.
+        start_ms, end_ms: the query's inclusive range; series come with all points of the rows that were read.
+    """
+
+    uids: Uids
+    start_ms: int
+    end_ms: int
+
+    def within(self, points: Points) -> Points:
+        """Return the points of the range."""
+        return points.between(self.start_ms, self.end_ms)
+
+
+Function = Callable[[list[list[Line]], Sequence[str], Setting], list[Line]]
+
+
+def evaluate_gexp(node: CallNode, results: Results, setting: Setting) -> list[Line]:
+    """Carry an expression out; the results may have points outside the range.
 
     Args:
         node: the expression.
         results: what its sub queries gave.
-        uids: for the order of results.
+        setting: what else functions need.
 
     Raises:
         TsdbError: 400, a parameter is missing or not right.
     """
     inputs = [
-        list(results[one.sub]) if isinstance(one, MetricNode) else evaluate_gexp(one, results, uids)
+        list(results[one.sub]) if isinstance(one, MetricNode) else evaluate_gexp(one, results, setting)
         for one in node.series
     ]
-    return FUNCTIONS[node.function](inputs, node.words, uids) if inputs else []
+    return FUNCTIONS[node.function](inputs, node.words, setting) if inputs else []
 
 
 def _wrong(text: str) -> TsdbError:
@@ -203,7 +223,7 @@ def _each(inputs: list[list[Line]], change: Callable[[Points], Points]) -> list[
     return [replace(line, points=change(line.points), computed=False) for lines in inputs for line in lines]
 
 
-def _alias(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+def _alias(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
     """Rename results, `@tag` standing for a tag's value; values lose their signs and results their tags.
 
     Results of arithmetic cannot be renamed: the original does not know how many points they have.
@@ -221,7 +241,7 @@ def _alias(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[L
     return out
 
 
-def _scale(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+def _scale(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
     if not words:
         raise _wrong("Missing scaling factor")
     if not re.fullmatch(r"[-0-9.]+", words[0]):
@@ -233,11 +253,11 @@ def _scale(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[L
     return _each(inputs, lambda points: series_functions.scale(points, factor))
 
 
-def _absolute(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+def _absolute(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
     return _each(inputs, series_functions.absolute)
 
 
-def _moving_average(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+def _moving_average(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
     """Average over a number of points, or over a quoted time such as '10min'."""
     if not words:
         raise _wrong("Missing moving average window size")
@@ -246,11 +266,11 @@ def _moving_average(inputs: list[list[Line]], words: Sequence[str], uids: Uids) 
         count = _int32(window)
         if count == 0:
             raise _wrong("Moving average window must be an integer greater than zero")
-        return _each(inputs, lambda points: series_functions.moving_average(points, count))
+        return _each(inputs, lambda points: series_functions.moving_average(setting.within(points), count))
     if not (window.startswith("'") and window.endswith("'")):
         raise _wrong(f"Unparseable window size: {window}")
     window_ms = _window_ms(window)
-    return _each(inputs, lambda points: series_functions.moving_average_over(points, window_ms))
+    return _each(inputs, lambda points: series_functions.moving_average_over(setting.within(points), window_ms))
 
 
 def _window_ms(window: str) -> int:
@@ -272,10 +292,10 @@ def _int32(text: str) -> int:
     return int(digits)
 
 
-def _highest(rank: Callable[[Sequence[Points]], Sequence[float]], need_points: bool) -> Function:
+def _highest(rank: Callable[[Sequence[Points], int, int], Sequence[float]], need_points: bool) -> Function:
     """Return the function that keeps the series of highest rank."""
 
-    def keep(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+    def keep(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
         if not words:
             raise _wrong("Need aggregation window for moving average")
         if not re.fullmatch(r"[0-9]+", words[0]):
@@ -284,13 +304,13 @@ def _highest(rank: Callable[[Sequence[Points]], Sequence[float]], need_points: b
         if count < 1:
             raise _wrong(f"Top n value must be greater than zero: {count}")
         lines = [line for group in inputs for line in group if len(line.points) or not need_points]
-        found = ranks.highest(rank([line.points for line in lines]), count)
+        found = ranks.highest(rank([line.points for line in lines], setting.start_ms, setting.end_ms), count)
         return [replace(lines[at], computed=False) for at in found]
 
     return keep
 
 
-def _shift(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+def _shift(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
     """Refuse: the original's function takes quotes for a part of the unit, and nothing without quotes."""
     if not words:
         raise _wrong("Need amount of timeshift to perform timeshift")
@@ -304,13 +324,13 @@ def _shift(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[L
 def _arithmetic(sign: str) -> Function:
     """Return the function that joins the series of its parameters by equal tags and computes over them."""
 
-    def apply(inputs: list[list[Line]], words: Sequence[str], uids: Uids) -> list[Line]:
+    def apply(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
         if not 2 <= len(inputs) <= MAX_SERIES:
             raise _wrong(f"Must have 2 to {MAX_SERIES} series, got {len(inputs)} instead")
         if any(line.renamed for lines in inputs for line in lines):
             raise _wrong("Wrong id.length = 0 which is != 3 required for 'metrics'")
         variables = [Variable(tuple(_joinable(line) for line in lines), 0.0) for lines in inputs]
-        rows = join(variables, Join(aggregated_tags=False), uids)
+        rows = join(variables, Join(aggregated_tags=False), setting.uids)
         first = next((line for lines in inputs for line in lines), None)
         return [] if first is None else [_in_step(sign, row, first.sub) for row in rows]
 

@@ -74,7 +74,7 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
     first_ms, end_ms = row_range(query, sub)
     selections = await _rolled_up(sub, await _selections(sub, uids), uids, (first_ms, end_ms - 1))
     series_stages = _series_stages(sub, first_ms, end_ms)
-    group_stages = _group_stages(sub, uids, first_ms)
+    group_stages = _group_stages(sub, uids, first_ms, query.asked.whole_rows)
     one = len(selections) == 1
     template = Query(
         Selection(uids.domain, ""),
@@ -222,14 +222,14 @@ def _series_stages(sub: CheckedSubQuery, first_ms: int, end_ms: int) -> tuple[St
     return tuple(stages)
 
 
-def _group_stages(sub: CheckedSubQuery, uids: Uids, first_ms: int) -> tuple[Stage, ...]:
+def _group_stages(sub: CheckedSubQuery, uids: Uids, first_ms: int, whole_rows: bool) -> tuple[Stage, ...]:
     """Return what is done to groups of series."""
     group = _group_key(sub, uids)
     order = _row_key(uids)
     if sub.asked.histogram:
         return histogram_stages(sub, first_ms, order, group)
     combined = CombineGroups(sub.aggregator, order, group, held=sub.asked.rate)
-    return (combined, KeepRange())
+    return (combined,) if whole_rows else (combined, KeepRange())
 
 
 def _row_key(uids: Uids) -> SortKey:

@@ -11,11 +11,11 @@ from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
 from amondawa.protocols.opentsdb.data_query import ROW_MS, CheckedQuery, DataQuery, SubQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
-from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of
+from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of, within
 from amondawa.protocols.opentsdb.expression_query import check_expressions, check_reads
 from amondawa.protocols.opentsdb.expression_render import render_outputs
 from amondawa.protocols.opentsdb.expression_schemas import load_expression_query
-from amondawa.protocols.opentsdb.gexp import evaluate_gexp, parse_gexp
+from amondawa.protocols.opentsdb.gexp import Setting, evaluate_gexp, parse_gexp
 from amondawa.protocols.opentsdb.notes import Note, notes_of
 from amondawa.protocols.opentsdb.query_schemas import load_query
 from amondawa.protocols.opentsdb.render import Answered, Page, lines_of, render
@@ -81,14 +81,16 @@ async def answer_gexp(call: Call) -> Answer:
     subs = tuple(sub for tree in trees for sub in tree.metrics())
     if not subs:
         raise TsdbError("Missing sub queries")
-    query = with_flags(DataQuery(start, call.params.get("end"), subs), call.params)
+    query = with_flags(DataQuery(start, call.params.get("end"), subs, whole_rows=True), call.params)
     checked = check(query, call.scope.gateway.now_ms)
     notes = await _notes(call, checked)
 
     def finish(answered: list[Answered], uids: Uids) -> bytes:
         _check_distinct(subs)
         results = {each.sub.asked: lines_of(each, uids) for each in answered}
-        lines = [line for tree in trees for line in evaluate_gexp(tree, results, uids)]
+        setting = Setting(uids, checked.start_ms, checked.end_ms)
+        lines = [line for tree in trees for line in evaluate_gexp(tree, results, setting)]
+        lines = [replace(line, points=setting.within(line.points)) for line in lines]
         return render(Page(checked, uids, *notes), lines, summary_of(answered))
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
@@ -132,7 +134,8 @@ async def answer_expressions(call: Call) -> Answer:
             tags = frozenset(one.tag_name for one in sub.filters)
             fill = 0.0 if metric.fill is None else metric.fill.value
             metrics[metric.name] = Variable(tuple(results[sub]), fill, tags)
-        return render_outputs(query, evaluate_all(query, formulas, metrics, uids))
+        ranged = {name: within(one, checked.start_ms, checked.end_ms) for name, one in metrics.items()}
+        return render_outputs(query, evaluate_all(query, formulas, ranged, uids) | metrics)
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
 

@@ -102,6 +102,22 @@ async def test_metrics_may_be_put_out_and_unknown_outputs_are_passed_over(tsdb: 
     assert (got["id"], got["alias"], got["dps"]) == ("b", "B", [[MS, 10.0, 10.0], [MS + 120_000, 30.0, 30.0]])
 
 
+async def test_a_metric_is_put_out_with_all_points_of_its_rows_and_an_expression_with_those_in_range(tsdb: Served):
+    await fill(tsdb)
+    body = query({"id": "e", "expr": "a"}, outputs=[{"id": "e"}, {"id": "a"}])
+    body["time"] = {"start": str(T + 60), "end": str(T + 90), "aggregator": "sum"}
+    got = await outputs(tsdb, body)
+    assert [len(one["dps"]) for one in got] == [1, 3]
+
+
+async def test_the_first_time_of_a_metric_without_series_is_the_end_of_time(tsdb: Served):
+    await fill(tsdb)
+    body = query({"id": "e", "expr": "a"}, outputs=[{"id": "a"}])
+    body["time"] = {"start": str(T + 86400), "end": str(T + 90000), "aggregator": "sum"}
+    [got] = await outputs(tsdb, body)
+    assert got["dpsMeta"] == {"firstTimestamp": 2**63 - 1, "lastTimestamp": 0, "setCount": 0, "series": 0}
+
+
 async def test_an_expression_that_is_put_out_twice_has_points_once_and_a_metric_always(tsdb: Served):
     await fill(tsdb)
     twice = [{"id": "e"}, {"id": "a"}, {"id": "e", "alias": "again"}, {"id": "a"}]
