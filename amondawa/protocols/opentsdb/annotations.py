@@ -10,11 +10,14 @@ from amondawa.protocols.opentsdb.notes import Note, Notes, notes_of
 from amondawa.protocols.opentsdb.schemas import AnnotationBody, AnnotationBulkDelete, load, load_many
 from amondawa.protocols.opentsdb.times import parse_time
 from amondawa.protocols.opentsdb.uid_text import hex_problem
+from amondawa.protocols.opentsdb.values import LAST_MS
 
 NO_START = "The start timestamp has not been set"
+END_BEFORE_START = "The end timestamp cannot be less than the start timestamp"
 NOT_FOUND = "Unable to locate annotation in storage"
 NOT_DELETED = "Unable to delete Annotation information"
 INTERNAL = 500
+ROW_SECONDS = 3600
 _RESET = Note()
 
 
@@ -29,6 +32,8 @@ async def annotation(call: Call) -> Answer:
     notes = notes_of(call.scope, call.domain)
     given = await _given(call)
     tsuid, start_time = given.get("tsuid", ""), given.get("start_time", 0)
+    if method == "GET" and words[1].lower() == "annotations":
+        return Answer.json([note.wire() for note in await _globals(notes, start_time, given.get("end_time", 0))])
     if method == "GET":
         _check_tsuid(tsuid, INTERNAL)
         found = await notes.get(tsuid, start_time)
@@ -44,6 +49,19 @@ async def annotation(call: Call) -> Answer:
         return NO_CONTENT
     stored = await _store(notes, given, replace=method == "PUT")
     return NOT_MODIFIED if stored is None else Answer.json(stored.wire())
+
+
+async def _globals(notes: Notes, start_s: int, end_s: int) -> list[Note]:
+    """Return the global annotations that begin at a second or later and end by another; an end of 0 is none.
+
+    Raises:
+        TsdbError: 500, the end lies before the start.
+    """
+    if end_s and end_s < start_s:
+        raise TsdbError(f"java.lang.IllegalArgumentException: {END_BEFORE_START}", INTERNAL)
+    last_ms = (end_s // ROW_SECONDS + 1) * ROW_SECONDS * 1000 - 1 if end_s else LAST_MS
+    found = await notes.between("", start_s * 1000, last_ms)
+    return [note for note in found if not end_s or note.end_time <= end_s]
 
 
 async def _given(call: Call) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import io
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -87,13 +87,13 @@ async def graph(call: Call) -> Answer:
 
 
 def _asked(params: Params, now_ms: int) -> CheckedQuery:
-    """Read the query.
+    """Read the query; as text it gives all points of the rows that are read, as the original does.
 
     Raises:
         TsdbError: 400, also for what the API answers with 500.
     """
     try:
-        return check(parse_query(params), now_ms)
+        return check(replace(parse_query(params), whole_rows="ascii" in params), now_ms)
     except TsdbError as error:
         raise TsdbError(error.message, 400, error.details) from error
 

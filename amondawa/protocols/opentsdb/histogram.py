@@ -14,7 +14,7 @@ from amondawa.protocols.opentsdb.calls import Answer, Call
 from amondawa.protocols.opentsdb.errors import bad_json
 from amondawa.protocols.opentsdb.histogram_blob import Histogram, decode_histogram, encode_histogram, simple_codec
 from amondawa.protocols.opentsdb.incoming import Extra, Incoming, parse_integer, parse_points
-from amondawa.protocols.opentsdb.javamap import java_ordered
+from amondawa.protocols.opentsdb.javamap import java_map_text, java_ordered
 from amondawa.protocols.opentsdb.numbers_text import NotANumber, java_bytes, parse_double
 from amondawa.protocols.opentsdb.put import write_exactly
 from amondawa.protocols.opentsdb.put_points import NO_NUMBER, Columns, Refused, check_tags
@@ -80,7 +80,9 @@ def _collect(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> Non
         raise Refused(NO_CODEC)
     blob = _from_base64(point, codec) if point.value else _from_buckets(point, codec)
     if point.timestamp > LAST_MS:
-        raise Refused(f"bad timestamp={point.timestamp} when trying to add value={java_bytes(blob)}")
+        where = f"metric={point.metric}, tags={java_map_text(point.tags)}"
+        text = f"bad timestamp={point.timestamp} when trying to add value={java_bytes(blob)}/0 to {where}"
+        raise Refused(text)
     tags = check_tags(point.metric, point.tags, scope.settings.opentsdb_max_tags)
     metric, tags = uids.register(point.metric, tags)
     columns.add(scope.gateway.resolve(uids.domain, metric, tags), time_in_ms(point.timestamp), blob)

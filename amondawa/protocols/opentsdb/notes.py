@@ -1,6 +1,6 @@
 """Annotations as they are kept: one document each, by series (TSUID, empty for global ones) and start time.
 
-A start in seconds and the same instant in milliseconds are one annotation, as in the original.
+A start in seconds and the same instant in milliseconds are two annotations, as in the original.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Note:
 
 def note_key(tsuid: str, start_time: int) -> str:
     """Return the key of the document of a series and a start time."""
-    unit = "s" if start_time < SECONDS_BELOW or start_time % 1000 == 0 else "m"
+    unit = "s" if start_time < SECONDS_BELOW else "m"
     return f"{tsuid}/{time_in_ms(start_time):020d}{unit}"
 
 

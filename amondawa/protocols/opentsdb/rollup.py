@@ -50,7 +50,7 @@ def _collect(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> Non
     Raises:
         Refused: it is not right, or not configured.
     """
-    _refuse_incomplete(point)
+    _refuse_incomplete(point, bool(uids.rollups.intervals_ms))
     assert point.metric and point.value and point.tags
     value = check_value(point.metric, point.timestamp, point.value, point.tags)
     kind = RollupKind(*(point.extra.get(name) or "" for name in _EXTRA))
@@ -60,12 +60,12 @@ def _collect(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> Non
     columns.add(scope.gateway.resolve(uids.domain, metric, tags), time_in_ms(point.timestamp), value)
 
 
-def _refuse_incomplete(point: Incoming) -> None:
+def _refuse_incomplete(point: Incoming, configured: bool) -> None:
     refuse_incomplete(point.metric, point.timestamp, point.value, point.tags)
     if point.extra.get("groupByAggregator"):
         return
     for name in ("interval", "aggregator"):
         if not point.extra.get(name):
             raise Refused(f"Missing {name}")
-    if point.extra["aggregator"].lower() not in FUNCTIONS:
+    if configured and point.extra["aggregator"].lower() not in FUNCTIONS:
         raise Refused("Invalid aggregator")

@@ -14,6 +14,8 @@ from amondawa.protocols.opentsdb.schemas import SuggestBody, load
 from amondawa.protocols.opentsdb.uid import UidKind, Uids, uids_of
 
 DEFAULT_MAX = 25
+LIMIT_END = 2**31
+BAD_MAX = "Unable to parse 'max' as a number"
 _KINDS: dict[str, UidKind] = {"metrics": "metric", "tagk": "tagk", "tagv": "tagv"}
 
 
@@ -40,7 +42,9 @@ def _asked(fields: dict[str, Any]) -> tuple[UidKind, str, int]:
         try:
             limit = int(fields["max"])
         except ValueError as error:
-            raise TsdbError("Unable to parse 'max' as a number") from error
+            raise TsdbError(BAD_MAX) from error
+        if not -LIMIT_END <= limit < LIMIT_END:
+            raise TsdbError(BAD_MAX)
     kind = _KINDS.get(fields["type"])
     if kind is None:
         raise TsdbError(f"Invalid 'type' parameter:{fields['type']}")

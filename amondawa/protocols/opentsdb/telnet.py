@@ -138,7 +138,10 @@ class OpenTsdbDialect:
         if len(read.blob) > limit:
             raise commands.Refused(f"histogram is larger than {limit} bytes")
         check_point(read.metric, read.time, 0, read.tags)
-        ref = self._resolve(read.metric, read.tags)
+        try:
+            ref = self._resolve(read.metric, read.tags)
+        except BadRequest as error:  # the original looks at names where it stores
+            raise commands.Refused(error.message) from error
         return LinePoint(ref, time_in_ms(read.time), Kind.BLOB, 0, read.blob)
 
     def _resolve(self, metric: str, tags: dict[str, str]) -> int:

@@ -30,12 +30,32 @@ async def test_a_post_that_says_nothing_changes_nothing(tsdb: Served):
     assert await tsdb.ask("POST", "/api/annotation", {"startTime": 100, "description": ""}) == (304, "")
 
 
-async def test_a_second_and_the_same_in_milliseconds_are_one_annotation_which_keeps_the_shorter_time(tsdb: Served):
+async def test_a_second_and_the_same_in_milliseconds_are_two_annotations_and_query_strings_find_the_second(
+    tsdb: Served,
+):
     ms = 1_294_140_000_000
-    for start in (ms // 1000, ms):
-        await tsdb.ask("POST", "/api/annotation", {"startTime": start, "description": str(start)})
+    await tsdb.ask("POST", "/api/annotation", {"startTime": ms, "description": "ms"})
+    assert (await tsdb.ask("GET", f"/api/annotation?start_time={ms}"))[0] == 404
+    await tsdb.ask("POST", "/api/annotation", {"startTime": ms // 1000, "description": "s"})
     _, answer = await tsdb.ask("GET", f"/api/annotation?start_time={ms}")
-    assert (answer["startTime"], answer["description"]) == (ms // 1000, str(ms))
+    assert (answer["startTime"], answer["description"]) == (ms // 1000, "s")
+    _, answer = await tsdb.ask("POST", "/api/annotation", {"startTime": ms, "notes": "n"})
+    assert (answer["startTime"], answer["description"]) == (ms, "ms")
+
+
+async def test_global_annotations_of_a_range_are_listed(tsdb: Served):
+    for start in (7200, 10_000, 20_000):
+        await tsdb.ask("POST", "/api/annotation", {"startTime": start, "endTime": start + 5, "notes": "n"})
+
+    async def starts(query: str) -> list[int]:
+        status, answer = await tsdb.ask("GET", f"/api/annotations?{query}")
+        assert status == 200
+        return [one["startTime"] for one in answer]
+
+    assert await starts("start_time=7200") == [7200, 10_000, 20_000]
+    assert await starts("start_time=7201&end_time=10005") == [10_000]
+    assert await starts("start_time=7200&end_time=10004") == [7200]
+    assert (await tsdb.ask("GET", "/api/annotations?start_time=9&end_time=8"))[0] == 500
 
 
 async def test_milliseconds_within_a_second_are_an_annotation_of_their_own(tsdb: Served):

@@ -133,6 +133,23 @@ async def test_the_highest_series_are_kept(tsdb: Served):
         assert got["tags"] == {"host": "h2"}
 
 
+async def test_functions_see_the_points_of_the_rows_around_the_range_and_averages_those_in_it(tsdb: Served):
+    for at, host in ((0, "a"), (60, "a"), (120, "a"), (60, "b"), (120, "b")):
+        await tsdb.put("m", at + (host == "b"), T + at, host=host)
+    await tsdb.put("n", 1, T + 60)
+
+    async def within(expression: str) -> tuple[int, Any]:
+        return await tsdb.ask("GET", f"/api/query/gexp?start={T + 60}&end={T + 90}&exp={quote(expression)}")
+
+    status, answer = await within("sum(sum:m{host=a},sum:n)")
+    assert (status, answer["error"]["message"]) == (400, "No more elements")
+    _, [averaged] = await within("movingAverage(sum:m{host=a},1)")
+    assert averaged["dps"] == {str(T + 60): 60.0}
+    _, highest = await within("highestCurrent(sum:m{host=*},2)")
+    assert [one["tags"]["host"] for one in highest] == ["b", "a"]
+    assert [one["dps"] for one in highest] == [{str(T + 60): 61}, {str(T + 60): 60}]
+
+
 async def test_expressions_answer_in_their_order(tsdb: Served):
     await fill(tsdb)
     _, got = await ask(tsdb, "scale(sum:b,2)", "movingAverage(max:b,2)", flags="&arrays")

@@ -71,6 +71,16 @@ async def test_requests_that_are_not_right(tsdb: Served, query: str, status: int
     assert (await tsdb.ask("GET", f"/q?{query}"))[0] == status
 
 
+async def test_text_has_all_points_of_the_rows_that_are_read_and_the_rest_those_in_range(tsdb: Served):
+    for at in range(3):
+        await tsdb.put("m", at, START_S + 60 * at, host="a")
+    query = f"start={START_S + 60}&end={START_S + 90}&m=sum:m"
+    _, text = await tsdb.ask("GET", f"/q?{query}&ascii")
+    assert text.count("\n") == 3
+    _, about = await tsdb.ask("GET", f"/q?{query}&json")
+    assert about["points"] == 1
+
+
 async def test_text_leaves_out_what_is_no_number_and_any_method_is_served(tsdb: Served):
     await filled(tsdb)
     for method in ("GET", "POST", "DELETE"):

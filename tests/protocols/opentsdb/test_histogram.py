@@ -109,7 +109,7 @@ ROLLUP = {"metric": "m", "timestamp": START_S, "value": 1, "tags": {"a": "b"}, "
         ({"metric": ""}, "Metric name was empty"),
         ({"interval": None}, "Missing interval"),
         ({"aggregator": ""}, "Missing aggregator"),
-        ({"aggregator": "foo"}, "Invalid aggregator"),
+        ({"aggregator": "foo"}, "No rollup or aggregations were configured"),
         ({"value": "x"}, "Unable to parse value to a number"),
     ],
 )

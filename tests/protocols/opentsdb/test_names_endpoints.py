@@ -30,6 +30,7 @@ async def test_no_more_than_25_names_are_suggested_unasked(tsdb: Served):
         await tsdb.put(f"m{number:02d}")
     assert len((await tsdb.ask("GET", "/api/suggest?type=metrics"))[1]) == 25
     assert len((await tsdb.ask("GET", "/api/suggest?type=metrics&max=1000000000"))[1]) == 30
+    assert (await tsdb.ask("GET", "/api/suggest?type=metrics&max=3000000000"))[0] == 400
 
 
 async def test_assigned_names_are_suggested_before_they_have_points(tsdb: Served):

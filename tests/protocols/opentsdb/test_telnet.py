@@ -98,7 +98,7 @@ async def say(data: bytes, settings: Settings = HISTOGRAMS) -> tuple[str, list[A
         ("histogram m 1 9 AAAA a=b", "histogram: HBase error: No codec found mapped to ID 9"),
         (
             "histogram m 1 0,1=5 a*=b",
-            'histogram: illegal argument: Invalid tag name with value [b] ("a*"): illegal character: *',
+            'histogram: HBase error: Invalid tag name with value [b] ("a*"): illegal character: *',
         ),
         ("diediedie", "diediedie: not allowed"),
     ],
