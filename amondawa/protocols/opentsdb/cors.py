@@ -24,7 +24,7 @@ def check(call: Call) -> dict[str, str]:
     """Return the headers that a request's origin earns its answer; none without an origin or without a list.
 
     Raises:
-        TsdbError: 405, OPTIONS without an origin or a list; 200, an origin that is not on the list.
+        TsdbError: 405, OPTIONS without an origin or a list; 200, outside /api 400, an origin that is not on the list.
     """
     origin = call.headers.get("Origin", "")
     domains = domains_of(call.scope.settings.opentsdb_cors_domains)
@@ -33,7 +33,8 @@ def check(call: Call) -> dict[str, str]:
             raise TsdbError("Method not allowed", 405, f"The HTTP method [{call.method}] is not permitted")
         return {}
     if "*" not in domains and origin.upper() not in domains:
-        raise TsdbError("CORS domain not allowed", 200, f"The domain [{origin}] is not permitted access")
+        status = 200 if call.path.split("/", 1)[0] == "api" else 400
+        raise TsdbError("CORS domain not allowed", status, f"The domain [{origin}] is not permitted access")
     return {
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": ALLOWED_METHODS,

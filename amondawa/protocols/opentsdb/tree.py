@@ -47,15 +47,19 @@ async def tree(call: Call) -> Answer:
 
 
 def _tree_id(call: Call) -> int:
-    text = call.params.get("treeid") or "0"
+    text = call.params.get("treeid")
+    return 0 if text is None else _integer(text, "Unable to parse 'tree' value")
+
+
+def _integer(text: str, problem: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise TsdbError("Unable to parse 'tree_id' value", 400, f'For input string: "{text}"') from error
+        raise TsdbError(problem, 400, f'For input string: "{text}"') from error
 
 
 def _flag(text: str | None) -> bool | None:
-    return None if text is None else text.lower() in ("1", "true")
+    return None if text is None else text.lower() == "true"
 
 
 async def _tree_given(call: Call) -> Fields:
@@ -113,8 +117,7 @@ async def _edit(call: Call, tree_id: int, given: Fields, replace: bool) -> Answe
         return NOT_MODIFIED
 
     def change(one: Tree) -> None:
-        base = {**TREE_FIELDS, "name": one.fields["name"]} if replace else one.fields
-        one.fields = {**base, **said}
+        one.fields = {**(TREE_FIELDS if replace else one.fields), **said}
 
     one, _ = await change_tree(call, tree_id, change)
     return Answer.json(one.wire())
@@ -128,8 +131,11 @@ async def _rule_given(call: Call) -> Fields:
         return load(TreeRuleBody, await call.json())
     params = call.params
     names = {"customField": "custom_field", "regexGroupIdx": "regex_group_idx", "displayFormat": "display_format"}
-    given = {name: params.get(names.get(name, name)) for name in ("level", "order", *RULE_FIELDS)}
-    return load(TreeRuleBody, {**given, "treeId": _tree_id(call)})
+    params.required("treeid")
+    given: Fields = {"treeId": _tree_id(call)}
+    for name in ("level", "order"):
+        given[name] = _integer(params.required(name), f"Unable to parse the '{name}' parameter")
+    return load(TreeRuleBody, {**given, **{name: params.get(names.get(name, name)) for name in RULE_FIELDS}})
 
 
 def _put_rule(one: Tree, given: Fields, replace: bool) -> tuple[int, int]:
@@ -139,8 +145,9 @@ def _put_rule(one: Tree, given: Fields, replace: bool) -> tuple[int, int]:
         TsdbError: 400, the rule is not right.
     """
     place = (given.get("level") or 0, given.get("order") or 0)
-    if min(place) < 0:
-        raise TsdbError("Invalid level or order")
+    for name, number in zip(("level", "order"), place, strict=True):
+        if number < 0:
+            raise TsdbError(f"Invalid rule {name}", 400, f"Invalid rule {name}")
     said = _said(given, RULE_FIELDS)
     if said.get("type"):
         said["type"] = said["type"].upper()
@@ -161,12 +168,14 @@ async def _rule(call: Call) -> Answer:
     if method in ("POST", "PUT"):
         if not _said(given, RULE_FIELDS):
             return NOT_MODIFIED
+        before = one.rules.get(place)
         one, place = await change_tree(call, one.tree_id, lambda tree: _put_rule(tree, given, method == "PUT"))
-        return Answer.json(one.wire_rule(*place))
+        same = method == "POST" and one.rules[place] == before
+        return NOT_MODIFIED if same else Answer.json(one.wire_rule(*place))
     if method not in ("GET", "DELETE"):
         raise TsdbError(UNSUPPORTED)
     if place not in one.rules:
-        raise TsdbError(f"Unable to locate rule: [{one.tree_id}:{place[0]}:{place[1]}]", 404)
+        raise TsdbError(f"Unable to locate rule: [{one.tree_id}:{place[0]}:{place[1]}:null]", 404)
     if method == "GET":
         return Answer.json(one.wire_rule(*place))
     await change_tree(call, one.tree_id, lambda tree: tree.rules.pop(place, None))
@@ -177,6 +186,8 @@ async def _rules(call: Call) -> Answer:
     """Add, replace or remove all rules of a tree."""
     method = call.api_method
     given = load_many(TreeRuleBody, await call.json()) if await call.read() else []
+    if method in ("POST", "PUT") and not given:
+        raise TsdbError("Missing tree rules")
     tree_ids = {rule.get("treeId") or 0 for rule in given} or {_tree_id(call)}
     if len(tree_ids) > 1:
         raise TsdbError("All rules must belong to the same tree")
@@ -184,8 +195,6 @@ async def _rules(call: Call) -> Answer:
     await fetch_tree(call, tree_id)
     if method not in ("POST", "PUT", "DELETE"):
         raise TsdbError(UNSUPPORTED)
-    if method != "DELETE" and not given:
-        raise TsdbError("Missing tree rules")
 
     def change(one: Tree) -> None:
         if method != "POST":

@@ -77,9 +77,9 @@ def check_rule(rule: Mapping[str, Any]) -> None:
     if kind not in TYPES:
         raise BadRequest(f"Unrecognized type: {kind}")
     if kind != "METRIC" and not rule["field"]:
-        raise BadRequest("Missing field name required for the rule type")
+        raise BadRequest(f"Missing field name required for {kind} rule")
     if kind.endswith("CUSTOM") and not rule["customField"]:
-        raise BadRequest("Missing custom field name required for the rule type")
+        raise BadRequest(f"Missing custom field name required for {kind} rule")
     if rule["regex"]:
         try:
             groups = re.compile(rule["regex"]).groups

@@ -100,13 +100,15 @@ async def test_an_origin_on_the_list_is_allowed_without_regard_to_case(tsdb: Ser
         assert (status, body, headers["Access-Control-Allow-Methods"]) == (200, b"", "GET, POST, PUT, DELETE")
 
 
-async def test_an_origin_that_is_not_on_the_list_gets_200_and_an_error(tsdb: Served):
+async def test_an_origin_that_is_not_on_the_list_gets_an_error_which_is_200_below_api(tsdb: Served):
     for method in ("GET", "OPTIONS"):
         status, _, headers = await tsdb.raw(method, "/api/aggregators", Origin="http://evil.example.com")
         assert status == 200
         assert "Access-Control-Allow-Origin" not in headers
-    _, answer = await tsdb.ask("GET", "/nosuch", Origin="http://evil.example.com")
+    _, answer = await tsdb.ask("GET", "/api/nosuch", Origin="http://evil.example.com")
     assert answer["error"]["message"] == "CORS domain not allowed"
+    status, page = await tsdb.ask("GET", "/version", Origin="http://evil.example.com")
+    assert (status, "CORS domain not allowed" in page) == (400, True)
 
 
 async def test_options_need_an_origin_and_a_list():

@@ -70,7 +70,7 @@ async def test_trees_are_made_changed_and_removed(tsdb: Served):
     _, changed = await tsdb.ask("POST", "/api/tree", {"treeId": 1, "enabled": True})
     assert (changed["enabled"], changed["notes"]) == (True, "n")
     _, replaced = await tsdb.ask("PUT", "/api/tree", {"treeId": 1, "description": "d"})
-    assert (replaced["name"], replaced["notes"], replaced["enabled"]) == ("T", "", False)
+    assert (replaced["name"], replaced["notes"], replaced["enabled"]) == ("", "", False)
     assert (await tsdb.ask("POST", "/api/tree", {"treeId": 1}))[0] == 304
     assert len((await tsdb.ask("GET", "/api/tree"))[1]) == 1
     assert (await tsdb.ask("DELETE", "/api/tree?treeid=1"))[0] == 204
@@ -79,11 +79,24 @@ async def test_trees_are_made_changed_and_removed(tsdb: Served):
     assert (await tsdb.ask("GET", "/api/tree?treeid=1"))[0] == 404
 
 
+async def test_the_same_rule_again_changes_nothing_and_bad_places_are_named(tsdb: Served):
+    await tsdb.ask("POST", "/api/tree", {"name": "T"})
+    await tsdb.ask("POST", "/api/tree/rule", METRIC_RULE)
+    assert await tsdb.ask("POST", "/api/tree/rule", METRIC_RULE) == (304, "")
+    assert (await tsdb.ask("PUT", "/api/tree/rule", METRIC_RULE))[0] == 200
+    _, answer = await tsdb.ask("POST", "/api/tree/rule", {**METRIC_RULE, "order": -1})
+    assert answer["error"]["message"] == "Invalid rule order"
+    _, answer = await tsdb.ask("GET", "/api/tree/rule?treeid=1&level=x&order=0")
+    assert answer["error"]["message"] == "Unable to parse the 'level' parameter"
+    _, answer = await tsdb.ask("GET", "/api/tree/rule?treeid=1&order=0")
+    assert answer["error"]["message"] == "Missing parameter <code>level</code>"
+
+
 async def test_rules_are_made_changed_and_removed(tsdb: Served):
     await tsdb.ask("POST", "/api/tree", {"name": "T"})
     assert (await tsdb.ask("POST", "/api/tree/rule", METRIC_RULE))[1]["separator"] == "."
     assert (await tsdb.ask("GET", "/api/tree/rule?treeid=1&level=0&order=0"))[1]["type"] == "METRIC"
-    assert (await tsdb.ask("GET", "/api/tree/rule?treeid=1&level=4"))[0] == 404
+    assert (await tsdb.ask("GET", "/api/tree/rule?treeid=1&level=4&order=0"))[0] == 404
     assert (await tsdb.ask("PUT", "/api/tree/rules", [HOST_RULE]))[0] == 204
     _, tree = await tsdb.ask("GET", "/api/tree?treeid=1")
     assert {level: list(rules) for level, rules in tree["rules"].items()} == {"1": ["0"]}
