@@ -72,7 +72,7 @@ async def answer_gexp(call: Call) -> Answer:
     Raises:
         TsdbError: the request is not right.
     """
-    checked_method(call)
+    method = checked_method(call)
     texts = call.params.all("exp")
     if call.method == "POST" or not texts:
         return await answer_query(call)
@@ -81,7 +81,8 @@ async def answer_gexp(call: Call) -> Answer:
     subs = tuple(sub for tree in trees for sub in tree.metrics())
     if not subs:
         raise TsdbError("Missing sub queries")
-    query = with_flags(DataQuery(start, call.params.get("end"), subs, whole_rows=True), call.params)
+    asked = DataQuery(start, call.params.get("end"), subs, delete=method == "DELETE", whole_rows=True)
+    query = with_flags(asked, call.params)
     checked = check(query, call.scope.gateway.now_ms)
     notes = await _notes(call, checked)
 

@@ -164,6 +164,13 @@ async def test_a_delete_answers_and_removes_whole_hours(tsdb: Served):
     assert (status, answer) == (200, [])
 
 
+async def test_a_delete_by_an_expression_removes_what_it_read(tsdb: Served):
+    await tsdb.put("m", 5, T)
+    [got] = (await tsdb.ask("DELETE", f"/api/query/gexp?{RANGE}&exp=absolute(sum:m)"))[1]
+    assert got["dps"] == {str(T): 5}
+    assert await tsdb.ask("GET", f"/api/query?{RANGE}&m=sum:m") == (200, [])
+
+
 async def test_deletes_need_a_setting():
     tsdb = await serve(settings=Settings())
     try:
