@@ -10,6 +10,11 @@ LATE_BYTES = 64 * 1024
 """answers to points refused after their line was read; more are dropped"""
 
 
+def endless_line(longest_bytes: int) -> bytes:
+    """Word the end of a connection whose line seems to have no end."""
+    return f"error: line is longer than {longest_bytes} bytes\n".encode()
+
+
 class Session:
     """A LineSession of either dialect.
 
@@ -26,6 +31,7 @@ class Session:
         self._reader = reader
         self._rest = bytearray()
         self._skipping = False
+        self._skipped_bytes = 0
         self._closing = False
         self._late = bytearray()
         self._queue = WriteQueue(gateway, budget, reader.dialect.settle, self._refuse)
@@ -66,6 +72,7 @@ class Session:
         if self._skipping:
             newline = data.find(b"\n")
             if newline < 0:
+                self._skipped_bytes += len(data)
                 return b""
             data = data[newline + 1 :]
             self._skipping = False
@@ -79,17 +86,27 @@ class Session:
 
     def _bound_rest(self) -> bytes:
         """Judge an unfinished line that is too long already, whatever its end will be."""
+        if self._skipping:
+            return self._bound_skipped()
         longest = self._reader.dialect.rules.longest + 1
         if len(self._rest) <= longest:
             return b""
+        self._skipped_bytes = len(self._rest)
         self._rest = bytearray()
         self._reader.counters.too_long += 1
         end = self._reader.dialect.too_long()
         if end is None:
             self._skipping = True
-            return b""
+            return self._bound_skipped()
         self._closing = True
         return end.answer
+
+    def _bound_skipped(self) -> bytes:
+        """End the connection when the line that is being dropped seems to have no end."""
+        if self._skipped_bytes <= self._reader.dialect.endless_bytes:
+            return b""
+        self._closing = True
+        return endless_line(self._reader.dialect.endless_bytes)
 
     def _refuse(self, error: AmondawaError) -> None:
         self._reader.counters.refused_writes += 1

@@ -75,6 +75,8 @@ class LineDialect(Protocol):
     rules: ScanRules
     """how the fast reader sees its lines; `rules.longest` is the longest line it takes"""
     counters: LineCounters
+    endless_bytes: int
+    """a line that is this long and has no end yet ends the connection, also where too long lines are dropped"""
 
     async def open(self) -> None:
         """Make ready before the first line; called again for every block, so it must be cheap."""

@@ -240,10 +240,35 @@ async def test_opentsdb_closes_on_a_line_past_the_limit(cut: int) -> None:
 @both
 async def test_a_line_that_never_ends_takes_no_memory(dialect: MakeDialect) -> None:
     session = open_session(dialect, RecordingGateway(), line_limit_bytes=2_000)
-    for _ in range(100):
+    for _ in range(100):  # what comes after the connection was ended too
         await session.receive(b"x" * 1_000)
         assert len(session._rest) <= 3_000
     await session.end()
+
+
+@both
+async def test_a_line_that_never_ends_ends_the_connection_with_an_error(dialect: MakeDialect) -> None:
+    session = open_session(dialect, RecordingGateway(), line_limit_bytes=50_000)
+    answers = b""
+    sent = 0
+    while not session.closing:
+        answers += await session.receive(b"x" * 1_000)
+        sent += 1_000
+        assert sent < 100_000
+    assert sent > 50_000
+    assert answers == b"error: line is longer than 50000 bytes\n"
+    await session.end()
+
+
+async def test_kairosdb_drops_a_long_line_that_ends_and_goes_on() -> None:
+    gateway = RecordingGateway()
+    session = open_session(KairosDialect, gateway, line_limit_bytes=50_000)
+    answer = await talk(
+        session, *([b"x" * 1_000] * 40), b"\n", *([b"y" * 1_000] * 40), b"\nput m 1356998400 1 host=a\n"
+    )
+    assert answer == b""
+    assert not session.closing
+    assert [value for _, _, _, value in gateway.written()] == [1]
 
 
 @both

@@ -1,4 +1,5 @@
-"""KairosDB's telnet dialect: put, putm, puts, version. Nothing else is ever answered, bad lines are dropped in silence.
+"""KairosDB's telnet dialect: put, putm, puts, version. Nothing else is ever answered, bad lines are dropped in silence;
+but for a line without an end, which ends the connection.
 
 Source: suite kairosdb/telnet.
 """
@@ -53,6 +54,7 @@ class KairosDialect:
     def __init__(self, scope: Scope) -> None:
         self._gateway = scope.gateway
         self._domain = scope.settings.default_domain
+        self.endless_bytes = scope.settings.line_limit_bytes
         self.counters = LineCounters()
 
     async def open(self) -> None:

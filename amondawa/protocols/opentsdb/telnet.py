@@ -16,7 +16,7 @@ from amondawa.kernels.line_columns import ScanRules
 from amondawa.model.points import Kind, WriteBatch
 from amondawa.model.series import sorted_tags
 from amondawa.protocols.base import LineSession, Scope
-from amondawa.protocols.line_session import Session
+from amondawa.protocols.line_session import Session, endless_line
 from amondawa.protocols.lines import Exit, LineCounters, LinePoint, LineReader, Taken, common_key
 from amondawa.protocols.opentsdb import telnet_commands as commands
 from amondawa.protocols.opentsdb.last import write_times_of
@@ -61,7 +61,8 @@ class OpenTsdbDialect:
         self._errors = commands.ErrorCounters()
         self._host = platform.node() or "localhost"
         self.counters = LineCounters()
-        self.rules = ScanRules(SECONDS_BELOW, False, scope.settings.line_limit_bytes)
+        self.endless_bytes = scope.settings.line_limit_bytes
+        self.rules = ScanRules(SECONDS_BELOW, False, self.endless_bytes)
         self._commands: dict[str, Callable[[list[str], bytes], Taken]] = {
             "put": self._put,
             "rollup": self._rollup,
@@ -91,7 +92,7 @@ class OpenTsdbDialect:
 
     def too_long(self) -> Exit:
         """End the connection: what follows cannot be told from the rest of the line."""
-        return Exit(f"error: line is longer than {self.rules.longest} bytes\n".encode())
+        return Exit(endless_line(self.rules.longest))
 
     def refusal(self, error: AmondawaError) -> bytes:
         """Word an error of points that were read well but not stored."""
