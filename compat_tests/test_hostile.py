@@ -221,18 +221,18 @@ def send_a_gigabyte(server: ServerProcess, connection: socket.socket) -> None:
                 assert server.rss_bytes() - before < GROWTH_BYTES
 
 
-def test_a_line_of_a_gigabyte_is_closed_by_opentsdb(server: ServerProcess):
-    with socket.create_connection(server.opentsdb, timeout=30) as connection:
+@pytest.mark.parametrize("port", LINE_PORTS)
+def test_a_line_of_a_gigabyte_ends_the_connection(server: ServerProcess, port: str):
+    with socket.create_connection(getattr(server, port), timeout=30) as connection:
         send_a_gigabyte(server, connection)
         assert reads_to_the_end(connection), "a gigabyte without an end was swallowed"
 
 
-def test_a_line_of_a_gigabyte_is_skipped_by_kairosdb(server: ServerProcess):
+def test_a_long_line_that_ends_is_skipped_by_kairosdb(server: ServerProcess):
     """As the real server does: what is too long is dropped to its end, the next line counts."""
     with socket.create_connection(server.kairosdb_telnet, timeout=30) as connection:
-        send_a_gigabyte(server, connection)
-        connection.sendall(b"\nput after.a.gigabyte %d 1 host=a\n" % START_S)
-    assert eventually(lambda: stored(server, "after.a.gigabyte"), bool) == [[START_S * 1000, 1]]
+        connection.sendall(b"put " + b"a" * 1_000_000 + b"\nput after.a.long.line %d 1 host=a\n" % START_S)
+    assert eventually(lambda: stored(server, "after.a.long.line"), bool) == [[START_S * 1000, 1]]
 
 
 def reads_to_the_end(connection: socket.socket) -> bool:
@@ -247,9 +247,10 @@ def reads_to_the_end(connection: socket.socket) -> bool:
     return True
 
 
-def test_a_line_too_long_is_answered_with_its_limit_before_the_close(server: ServerProcess):
-    """Just past the limit, so that the answer is not lost in a reset; KairosDB's dialect never answers with errors."""
-    with socket.create_connection(server.opentsdb, timeout=30) as connection:
+@pytest.mark.parametrize("port", LINE_PORTS)
+def test_a_line_too_long_is_answered_with_its_limit_before_the_close(server: ServerProcess, port: str):
+    """Just past the limit, so that the answer is not lost in a reset."""
+    with socket.create_connection(getattr(server, port), timeout=30) as connection:
         connection.sendall(b"put " + b"a" * (1024 * 1024 + 1))
         assert b"1048576" in connection.recv(4096)
 
