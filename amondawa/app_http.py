@@ -81,8 +81,18 @@ def common_application(scope: Scope, readiness: Readiness, metrics: Metrics, acc
         if dialect is not native:  # whose paths name the domain anyway
             dialect.add_routes(app, scope, prefix=DOMAIN_PREFIX)
         _claim(app, protocols, name)
+    app.middlewares.append(_word_misses)
     _guard(app, metrics, access, lambda request: _protocol_of(request, protocols))
     return app
+
+
+@web.middleware
+async def _word_misses(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer in the native shape where no dialect has the path, or not for the method."""
+    try:
+        return await handler(request)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as miss:
+        return native.astray(miss)
 
 
 def dialect_application(name: str, scope: Scope, metrics: Metrics, access: HttpAccess) -> web.Application:

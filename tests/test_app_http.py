@@ -68,3 +68,24 @@ async def test_a_client_that_goes_away_ends_its_query_and_not_its_write(path: st
         await port.show(None)
     status = "499" if outcome == "cancelled" else "204"
     assert f'protocol="native",status="{status}"'.encode() in metrics.render()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text", "allow"),
+    [
+        ("GET", "/nope", 404, "no such path", None),
+        ("GET", "/api/v1/d/nope", 404, "no such path", None),
+        ("PUT", "/api/v1/d/datapoints", 405, "not for this method; allowed: POST", "POST"),
+        ("GET", "/api/v1/d/metric/m", 405, "not for this method; allowed: DELETE", "DELETE"),
+    ],
+)
+async def test_a_path_that_no_dialect_has_is_a_native_error(
+    aiohttp_client: Any, method: str, path: str, status: int, text: str, allow: str | None
+):
+    settings = Settings(allow_anonymous="*:rw", store="memory")
+    access = Access(settings, MemoryStore())
+    scope = Scope(access.guard(NaiveGateway()), settings)
+    client = await aiohttp_client(common_application(scope, Readiness(), Metrics(), access.http))
+    answer = await client.request(method, path)
+    assert (answer.status, await answer.json()) == (status, {"errors": {"": [text]}})
+    assert answer.headers.get("Allow") == allow

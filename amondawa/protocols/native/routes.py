@@ -91,6 +91,14 @@ def refusal(request: web.Request, error: AmondawaError) -> web.Response:
     return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
 
+def astray(miss: web.HTTPException) -> web.Response:
+    """Return the answer for a path that nothing answers on, or not to that method."""
+    allow = miss.headers.get("Allow")
+    text = "no such path" if allow is None else f"not for this method; allowed: {allow}"
+    headers = {} if allow is None else {"Allow": allow}
+    return web.json_response({"errors": {"": [text]}}, status=miss.status, headers=headers)
+
+
 class NativeApi:
     """The handlers.
 
