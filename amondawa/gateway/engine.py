@@ -109,21 +109,22 @@ class Gateway:
             seconds=settings.query_seconds,
             now_ms=now_ms,
         )
-        self._foresight = None
-        if settings.store == "dynamodb":
-            self._foresight = Foresight(
-                self._registry,
-                self._directory,
-                self._names,
-                self._blocks,
-                self._writer.head,
-                settings.default_domain,
-                lambda: store.outage,
-                now_ms,
-            )
+        self._foresight = self._new_foresight(settings.default_domain) if settings.store == "dynamodb" else None
         self._io = ThreadPoolExecutor(2, "documents")
         self._full_until_ms = 0
         self._watchers: tuple[Watcher, ...] = ()
+
+    def _new_foresight(self, default_domain: str) -> Foresight:
+        return Foresight(
+            self._registry,
+            self._directory,
+            self._names,
+            self._blocks,
+            self._writer.head,
+            default_domain,
+            lambda: self._store.outage,
+            self._now_ms,
+        )
 
     async def _age(self) -> int:
         """Sweep, then roll up; return how many points were swept."""

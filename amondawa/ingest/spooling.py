@@ -169,7 +169,7 @@ class Spooling:
             return Ack.STORED
         except Unavailable as error:
             if not self.accepts:
-                raise
+                raise  # a mark too: nothing is in the spool that it has to wait for
             self._begin(loose, error)
             return Ack.SPOOLED
 
@@ -187,7 +187,8 @@ class Spooling:
         self._work.set()
 
     def _put(self, loose: LooseEntry) -> None:
-        if not self.accepts:
+        """Spool an entry; a mark always, for it acknowledges nothing and has its place behind what is there."""
+        if not (self.accepts or isinstance(loose.record, entry.MarkEntry)):
             raise Unavailable(f"writes are not spooled (AMDW_ACK=stored): {self.reason}", retry_after_s=5)
         new_refs = NO_REFS
 

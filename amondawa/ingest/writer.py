@@ -17,7 +17,7 @@ from amondawa.index.rows import NameTable, RowDirectory
 from amondawa.ingest import entry
 from amondawa.ingest.deletes import Deleter
 from amondawa.ingest.erase import Eraser
-from amondawa.ingest.fairness import Shares, cut
+from amondawa.ingest.fairness import cut
 from amondawa.ingest.fellowship import Fellowship
 from amondawa.ingest.flush import Flusher
 from amondawa.ingest.flush_loop import FlushLoop
@@ -29,6 +29,7 @@ from amondawa.ingest.numbers import Numbers
 from amondawa.ingest.pacing import Pacing
 from amondawa.ingest.receipts import ReceiptBook
 from amondawa.ingest.recovery import Recovery
+from amondawa.ingest.room import Room
 from amondawa.ingest.spooling import Spooling
 from amondawa.ingest.stamps import StampClock
 from amondawa.ingest.sweep import Sweeper
@@ -79,9 +80,9 @@ class Writer:
         self._registry = registry
         self._caches = Caches(registry, blocks, directory, names, changed, forget_series)
         self._blocks = blocks
-        self._usual_limit, self._spool_limit = head_limit_bytes, max(head_limit_bytes, spool_head_bytes)
         self._open_spooling = open_spooling
         self.spooling: Spooling | None = None
+        self._room = Room(head_limit_bytes, spool_head_bytes, lambda: self.memory_bytes, lambda: self.is_spooling)
         self._commit_wait_s = commit_wait_s if store.bills_writes else 0.0
         self._flush_age_ms = flush_age_s * 1000
         self._now_ms = now_ms
@@ -95,13 +96,19 @@ class Writer:
         self._packer = ThreadPoolExecutor(1, "pack")
         self._maintenance = asyncio.Lock()
         self._flushes = FlushLoop(self._flush_is_due, self._flush_paced)
-        self._relaxed = self._packing = self._accepting = False
+        self._packing = self._accepting = False
         self.head = Head(Generation(0, [], now_ms()))
         self.journal: Journal | None = None
         self._clock = StampClock() if store.shared is not None else None
         self._numbers = Numbers(store, now_ms, self._clock)
-        self.fellowship = Fellowship(
-            store,
+        self.fellowship = self._new_fellowship()
+        self._deleter = self._new_deleter(directory)
+        self.receipts = ReceiptBook()
+        self.points_written = self.points_recovered = 0
+
+    def _new_fellowship(self) -> Fellowship:
+        return Fellowship(
+            self._store,
             self._caches,
             self.head,
             self._flusher,
@@ -112,20 +119,19 @@ class Writer:
             self._clock,
             self._pacing.hurry,
         )
-        self._deleter = Deleter(
-            registry,
+
+    def _new_deleter(self, directory: RowDirectory) -> Deleter:
+        return Deleter(
+            self._registry,
             directory,
             self.head,
             self._eraser,
             self._worker,
             self._maintenance,
             self._own_journal,
-            self._caches.forget if store.shared is not None else None,
+            self._caches.forget if self._store.shared is not None else None,
             self.fellowship.remember,
         )
-        self.receipts = ReceiptBook()
-        self._filled = Shares(0)
-        self.points_written = self.points_recovered = 0
 
     # life -------------------------------------------------------------------------------------------------------------
 
@@ -155,7 +161,7 @@ class Writer:
         if self._clock is not None:
             self._clock.observe(recovery.last_stamp)
             self._flusher.note_finished()
-        self._relaxed = generation.memory_bytes > self._usual_limit
+        self._room.recover(generation.memory_bytes)
         if recovery.entries:
             log.info("journal recovered", segments=len(segments), entries=recovery.entries, points=recovery.points)
         return number, recovery
@@ -185,13 +191,9 @@ class Writer:
     # writes -----------------------------------------------------------------------------------------------------------
 
     @property
-    def _limit(self) -> int:
-        """Bytes that points not yet in chunks may take: more while there are any in the spool, and until they are flushed."""
-        if self.spooling is not None and self.spooling.active:
-            self._relaxed = True
-        elif self._relaxed:
-            self._relaxed = self.memory_bytes > self._usual_limit // 2
-        return self._spool_limit if self._relaxed else self._usual_limit
+    def is_spooling(self) -> bool:
+        """Whether writes go to the spool."""
+        return self.spooling is not None and self.spooling.active
 
     @property
     def memory_bytes(self) -> int:
@@ -202,14 +204,13 @@ class Writer:
     def congested(self) -> bool:
         """Whether writers that can wait should."""
         pending = self.journal.pending_bytes if self.journal else 0
-        return not self._accepting or pending > PENDING_BYTES // 2 or self.memory_bytes > self._limit * 0.9
+        return not self._accepting or pending > PENDING_BYTES // 2 or self._room.is_short
 
     def congested_for(self, domain: str) -> bool:
         """Whether writers of a domain that can wait should: sooner for one that takes more than its share."""
         if not self._accepting or self.journal is None:
             return True
-        memory = self._limit * (0.8 if self._filled.most_is_of(domain) else 0.9)
-        return self.journal.pending.full_for(domain, PENDING_BYTES // 2) or self.memory_bytes > memory
+        return self.journal.pending.full_for(domain, PENDING_BYTES // 2) or self._room.is_short_for(domain)
 
     async def write(self, batch: WriteBatch) -> Ack:
         """Make a batch durable and visible; say where it is durable.
@@ -224,11 +225,10 @@ class Writer:
         if not self._accepting or self.journal is None:
             raise Unavailable("the gateway is starting or stopping")
         domain = self._registry.metric_of(int(batch.refs[0])).domain
-        memory = self._limit * (0.9 if self._filled.most_is_of(domain) else 1.0)
-        if self.journal.pending.full_for(domain) or self.memory_bytes > memory:
+        if self.journal.pending.full_for(domain) or self._room.is_full_for(domain):
             self._flushes.want()
             raise Overloaded("too many points wait to be stored; slow down")
-        self._filled.add(domain, batch.memory_bytes)
+        self._room.add(domain, batch.memory_bytes)
         if not self.journal.shared:
             return await self.journal.append(batch)
         acks = await asyncio.gather(*[self.journal.append(piece) for piece in cut(batch)])
@@ -247,16 +247,11 @@ class Writer:
         if active.wants_packing and not self._packing:
             self._packing = True
             asyncio.get_running_loop().run_in_executor(self._packer, self._pack, active)
-        share = self._share_bytes
+        share = self._room.share_bytes(self.fellowship.others)
         if active.memory_bytes > share:
             self._flushes.want()
         if self.head.frozen and active.memory_bytes > share // 2:
             self._pacing.hurry()
-
-    @property
-    def _share_bytes(self) -> int:
-        """Bytes that the active generation may take: as much is kept of each other gateway's, and is being flushed."""
-        return self._usual_limit // 2 // (1 + self.fellowship.others)
 
     def _pack(self, generation: Generation) -> None:
         try:
@@ -276,12 +271,12 @@ class Writer:
     # flush ------------------------------------------------------------------------------------------------------------
 
     def _flush_is_due(self) -> bool:
-        if self.memory_bytes > self._limit * 0.8:
+        if self._room.is_tight:
             self.head.forget_kept()
         active, spooling = self.head.active, self.spooling
         if self.head.frozen:
             return True
-        if not active.points or (spooling is not None and spooling.active):
+        if not active.points or self.is_spooling:
             return False  # what is in the spool is stored first: a generation is flushed whole
         if spooling is not None and spooling.is_late and self.head.in_company:
             return True
@@ -289,7 +284,7 @@ class Writer:
         width_ms = self._blocks.plan.column_height_s * 1000
         row_closed = self._pacing.row_is_over(active.opened_ms, now, width_ms)
         old = now - active.opened_ms >= self._flush_age_ms
-        return row_closed or old or active.memory_bytes > self._share_bytes
+        return row_closed or old or active.memory_bytes > self._room.share_bytes(self.fellowship.others)
 
     async def flush(self, until: float | None = None) -> None:
         """Write everything that is in the head now as chunks.
@@ -305,7 +300,7 @@ class Writer:
 
     async def _flush_paced(self) -> None:
         """As `flush`, without a storm on the tables, unless memory runs out."""
-        if self.memory_bytes <= self._limit // 2:
+        if self._room.is_half_empty:
             self._pacing.begin()
         try:
             await self._flush(None)
@@ -337,7 +332,7 @@ class Writer:
 
     def _swap(self, successor: Generation) -> None:
         self.head.freeze(successor)
-        self._filled = Shares(0)
+        self._room.begin_anew()
         if self.spooling is not None:
             self.spooling.is_late = False
 

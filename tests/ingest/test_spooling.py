@@ -260,6 +260,25 @@ async def test_where_only_stored_counts_writes_are_refused_and_an_old_spool_is_b
     await again.stop()
 
 
+async def test_where_only_stored_counts_a_start_does_not_wait_for_an_old_spool(
+    fake: StrictFake, tmp_path: Path
+) -> None:
+    spooling = await started(fake, tmp_path)
+    fake.faults.down = True
+    for value in range(60):
+        assert await write(spooling, value) is Ack.SPOOLED
+    await spooling.stop(1.0)
+    fake.faults.clear()
+    again = await started(fake, tmp_path, ack="stored", spool_drain=1_024)  # which takes seconds
+    assert again.statistics()["spooling"]
+    with pytest.raises(Unavailable, match="being drained"):
+        await write(again, 60)
+    await drained(again)
+    assert await values_of(again) == [59]
+    assert await write(again, 61) is Ack.STORED
+    await again.stop()
+
+
 async def test_after_an_outage_longer_than_the_lease_what_needs_the_store_works_once_it_is_renewed(
     fake: StrictFake, tmp_path: Path
 ) -> None:
