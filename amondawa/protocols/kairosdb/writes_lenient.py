@@ -7,6 +7,7 @@ Source: suites ingest, ingest_errors and internal_errors.
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -213,9 +214,11 @@ def _read_long(reader: JsonReader, bits: int = 63) -> int | None:
     if DOUBLE.fullmatch(text.strip()) is None:
         raise JsonSyntaxError(f'java.lang.NumberFormatException: For input string: "{text}"')
     double = double_of(text)
-    if not double.is_integer() or not -(1 << bits) <= double < 1 << bits:
+    limit = 1 << bits
+    nearest = max(-limit, min(int(double), limit - 1)) if math.isfinite(double) else 0  # as Java casts
+    if float(nearest) != double:
         raise JsonSyntaxError(f"java.lang.NumberFormatException: Expected a long but was {text}")
-    return int(double)
+    return nearest
 
 
 def _read_tags(reader: JsonReader) -> dict[str, str | None]:
@@ -278,7 +281,7 @@ def _store(metric: _Metric, index: int, columns: _Columns, errors: list[str]) ->
         return
     columns.open(metric)
     if metric.time_ms is not None and metric.has_value and metric.value is not None:
-        fault = _add(columns, metric.time_ms, metric.type or None, metric.value, named)
+        fault = _add(columns, metric.time_ms, metric.type, metric.value, named)
         if fault:
             errors.append(fault)
     position = 0
@@ -342,7 +345,7 @@ def _point_fault(metric: _Metric, point: list[Element] | None, label: str, named
     problem = _value_problem(point[1])
     if problem:
         return f"{label}.value {problem}"
-    return _add(columns, time_ms, type_name or None, point[1], named)
+    return _add(columns, time_ms, type_name, point[1], named)
 
 
 def _add(columns: _Columns, time_ms: int, type_name: str | None, value: Element, named: str) -> str | None:

@@ -205,6 +205,18 @@ ERRORS: list[tuple[str, list[str], int]] = [
         ["Unregistered data point type 'complex'"],
         0,
     ),
+    ('{"name":"m","tags":{"h":"a"},"timestamp":1,"value":1,"type":""}', ["Unregistered data point type ''"], 0),
+    ('{"name":"m","tags":{"h":"a"},"datapoints":[[1,{},""],[2,3]]}', ["Unregistered data point type ''"], 1),
+    (
+        '{"name":"m","tags":{"h":"a"},"timestamp":9223372036854777856,"value":1}',
+        ["java.lang.NumberFormatException: Expected a long but was 9223372036854777856"],
+        0,
+    ),
+    (
+        '{"name":"m","tags":{"h":"a"},"timestamp":1,"value":1,"ttl":2147483648}',
+        ["java.lang.NumberFormatException: Expected a long but was 2147483648"],
+        0,
+    ),
     (
         '{"name":"m","tags":{"h":"a"},"datapoints":[[1,1],[2],[],[null,3],[5,6]]}',
         [
@@ -243,6 +255,11 @@ ERRORS: list[tuple[str, list[str], int]] = [
 def test_faults_are_worded_and_undo_nothing(text: str, errors: list[str], stored: int) -> None:
     parsed = parse_write(text.encode())
     assert (parsed.errors, parsed.failure, len(parsed)) == (errors, None, stored)
+
+
+def test_a_time_of_two_to_the_63_is_the_last_one_there_is() -> None:
+    parsed = parse_write(b'{"name":"m","tags":{"h":"a"},"timestamp":9223372036854775808,"value":1}')
+    assert (parsed.errors, parsed.times_ms.tolist()) == ([], [2**63 - 1])
 
 
 FAILURES = [
