@@ -163,6 +163,16 @@ def read_text(element: Any) -> str:
     return str(element)
 
 
+def read_word(element: Any) -> str:
+    """Take a word, as for a value of an enumeration; a number counts as its text.
+
+    Raises:
+        IllegalState: anything else, flags too.
+    """
+    _want("STRING", element, ("NUMBER",))
+    return str(element)
+
+
 def read_flag(element: Any) -> bool:
     """Take a flag; a text is one, true when it says so.
 

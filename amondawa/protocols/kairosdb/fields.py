@@ -22,6 +22,7 @@ from amondawa.protocols.kairosdb.elements import (
     read_members,
     read_text,
     read_whole,
+    read_word,
     text_of,
 )
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
@@ -163,7 +164,7 @@ def enum_of(value: Any, words: tuple[str, ...]) -> str:
         IllegalState: no text.
         InternalFailure: another word, which Gson makes null of.
     """
-    text = read_text(value)
+    text = read_word(value)
     if text not in words:
         raise InternalFailure(NULL)
     return text

@@ -32,6 +32,8 @@ from amondawa.protocols.kairosdb.java_numbers import InternalFailure
 from amondawa.protocols.kairosdb.problems import PlacedRefused, RequestRefused, SyntaxRefused, load
 from amondawa.protocols.kairosdb.queries import MetricRequest, QueryRequest, parse_query, read_json
 
+_NO_SUCH = "is not a valid "
+"""Begins, behind the word, what is said of a unit or time zone that there is not."""
 _PRESENT = validate.Length(min=1, error="may not be empty")
 
 
@@ -153,7 +155,7 @@ def _load(schema: Schema, raw: dict[str, Any], context: str) -> Any:
     try:
         return load(schema, raw, context, of_object="")
     except PlacedRefused as refused:
-        raise InternalFailure(str(refused).partition(" ")[2]) from refused
+        raise InternalFailure(_NO_SUCH + str(refused).rpartition(_NO_SUCH)[2]) from refused
 
 
 def stored_task(json: bytes, now_ms: int) -> RollupTask:

@@ -87,6 +87,7 @@ SYNTAX: list[tuple[dict[str, Any], str]] = [
         "java.lang.IllegalStateException: Expected BEGIN_ARRAY but was STRING",
     ),
     (aggregated("rate", unit=[]), "java.lang.IllegalStateException"),
+    (aggregated("dev", return_type=True), "java.lang.IllegalStateException: Expected STRING but was BOOLEAN"),
     (grouped("bin", bins=[True]), "java.lang.IllegalStateException: Expected NUMBER but was BOOLEAN"),
     ({"name": []}, "java.lang.IllegalStateException"),
     ({"tags": None}, "java.lang.IllegalStateException: Not a JSON Object: null"),

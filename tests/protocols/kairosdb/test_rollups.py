@@ -88,6 +88,14 @@ def test_broken_tasks_are_internal_failures(body: bytes) -> None:
         read_task(body, NOW)
 
 
+@pytest.mark.parametrize("unit", ["foo", "two words", ""])
+def test_a_unit_that_there_is_not_is_told_without_its_word(unit: str) -> None:
+    with pytest.raises(InternalFailure) as broken:
+        task(execution_interval={"value": 1, "unit": unit})
+    assert broken.value.text is not None
+    assert broken.value.text.startswith("is not a valid time unit, must be one of MILLISECONDS,")
+
+
 def test_a_task_is_kept_as_sent() -> None:
     kept = task(id="i", extra=[1.5, 1e3])
     assert kept.json.endswith(b',"id":"i","extra":[1.5,1000.0]}')
