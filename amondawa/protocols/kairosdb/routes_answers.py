@@ -57,7 +57,7 @@ class Resource:
     Args:
         handlers: GET also answers HEAD.
         preflight: answer OPTIONS as a CORS preflight; otherwise with a description, as Jersey does.
-        produces: media types that an Accept may ask for.
+        produces: media types that an Accept may ask GET for; other methods answer in JSON alone.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class Resource:
             if request.method == "OPTIONS":
                 return preflight(request) if self._preflight else self._description()
             return web.Response(status=405, headers={"Allow": self._allowed()})
-        if not accepts(request.headers.get("Accept"), self._produces):
+        produced = self._produces if request.method in ("GET", "HEAD") else (JSON,)
+        if not accepts(request.headers.get("Accept"), produced):
             return web.Response(status=406)
         return await packed(request, await guarded(handler, request))
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from aiohttp import web
 
+from amondawa.aggregate.group import utf16_order
 from amondawa.protocols.base import Scope
 from amondawa.protocols.http import domain_of, read_body
 from amondawa.protocols.kairosdb.routes_answers import (
@@ -101,4 +102,5 @@ class MetadataRoutes:
     async def _list(self, request: web.Request, prefix: str) -> list[list[str]]:
         domain = domain_of(request, self._scope)
         found = await self._scope.gateway.list_documents(domain, COLLECTION, prefix)
-        return [[unquote(part) for part in key.split("/")] for key, _ in found]
+        keys = [[unquote(part) for part in key.split("/")] for key, _ in found]
+        return sorted(keys, key=lambda parts: [utf16_order(part) for part in parts])

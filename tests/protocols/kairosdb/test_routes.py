@@ -257,6 +257,18 @@ async def test_metadata_keys_do_not_reach_into_one_another(server: Server) -> No
     assert (plain.content_type, await plain.read()) == ("text/plain", b"1")
 
 
+async def test_only_reading_metadata_answers_in_plain_text(server: Server) -> None:
+    for method in ("POST", "DELETE"):
+        answer = await server.client.request(method, "/api/v1/metadata/a/b/c", headers={"Accept": "text/plain"})
+        assert answer.status == 406
+
+
+async def test_metadata_keys_come_in_the_order_of_texts(server: Server) -> None:
+    for key in ("%C3%A9", "k", "A", "%20"):
+        await server.post(f"/api/v1/metadata/a/b/{key}", b"1")
+    assert await (await server.client.get("/api/v1/metadata/a/b")).json() == {"results": [" ", "A", "k", "é"]}
+
+
 async def test_tasks_live_from_create_to_delete(server: Server) -> None:
     aggregators = [{"name": "sum", "sampling": {"value": 1, "unit": "hours"}}]
     query = {"start_relative": {"value": 1, "unit": "hours"}, "metrics": [{"name": "m", "aggregators": aggregators}]}
