@@ -64,8 +64,8 @@ class GroupSeries:
         return [((self._describe(members[-1].members[0]),), members) for _, members in ordered]
 
     def _sort_key(self, series: Series) -> str:
-        """Names and values run together: what KairosDB tells groups apart by, and sorts them by."""
-        return "".join(name + (series.tag(name) or "") for name in self.tags or ())
+        """Names and values run together, each name once: what KairosDB tells groups apart by, and sorts them by."""
+        return "".join(name + (series.tag(name) or "") for name in dict.fromkeys(self.tags or ()))
 
     def _describe(self, series: Series) -> dict[str, Any]:
         names = self.tags or ()

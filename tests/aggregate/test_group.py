@@ -83,6 +83,12 @@ def test_groups_are_told_apart_by_names_and_values_run_together() -> None:
     assert [pairs for _, pairs in shown(groups)] == [[(2, 2)], [(1, 1), (3, 3)]]
 
 
+def test_a_tag_named_twice_orders_groups_once() -> None:
+    frames = [series_frame({"h": value}, [(1, 1)]) for value in ("a b", "a")]
+    groups = [frame.groups[0]["group"]["h"] for frame in GroupSeries("m", ("h", "h")).apply(frames, CLOCK)]
+    assert groups == ["a", "a b"]
+
+
 def test_text_beyond_the_basic_plane_sorts_by_code_units() -> None:
     frames = [series_frame({"h": name}, [(1, 1)]) for name in ("\uffee", "\U0001f600")]
     groups = [frame.groups[0]["group"]["h"] for frame in GroupSeries("m", ("h",)).apply(frames, CLOCK)]
