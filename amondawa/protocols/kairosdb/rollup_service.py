@@ -13,7 +13,6 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from amondawa.protocols.kairosdb.rollup_hashes import with_stored_values
 from amondawa.protocols.kairosdb.rollup_late import SETTLE_MS, LateWatch, Source
 from amondawa.protocols.kairosdb.rollup_periods import EARLIEST_MS, PeriodGrid
 from amondawa.protocols.kairosdb.rollup_runs import compute
+from amondawa.protocols.kairosdb.rollup_status import run_status, task_status
 from amondawa.protocols.kairosdb.rollup_store import Mark, RollupStore, TaskState
 from amondawa.protocols.kairosdb.rollups import RollupQuery, RollupTask, stored_task
 
@@ -185,13 +185,9 @@ class RollupService:
         now_ms = self._gateway.now_ms
         queries = stored_task(json, now_ms).queries
         marks = await self._store.marks(domain, task_id, now_ms)
-        return {
-            "rollup_id": task_id,
-            "next_scheduled": _iso(state.next_run_ms),
-            "status": [state.status[one.key] for one in queries if one.key in state.status],
-            "executing_server": state.server or socket.gethostname(),
-            "late_ranges": len({(one.query_key, one.start_ms, one.end_ms) for one in marks}),
-        }
+        ran = [state.status[one.key] for one in queries if one.key in state.status]
+        late_ranges = len({(one.query_key, one.start_ms, one.end_ms) for one in marks})
+        return task_status(ran, state.server or socket.gethostname(), state.next_run_ms, late_ranges)
 
     async def backfill(self, domain: str, task: RollupTask, start_ms: int, end_ms: int) -> int:
         """Compute every period that meets [start, end) now; return how many points were written."""
@@ -300,7 +296,7 @@ class RollupService:
         await self._keep(entry)
 
     async def _run_query(self, entry: _Entry, query: RollupQuery, started_ms: int) -> dict[str, Any]:
-        status: dict[str, Any] = {"metric_name": query.save_as, "last_execution_time": _iso(started_ms)}
+        problem = None
         written = 0
         try:
             aged = await self._store.marks(entry.domain, entry.task.id, self._gateway.now_ms - _AGE_MS)
@@ -313,14 +309,9 @@ class RollupService:
             raise
         except (AmondawaError, InternalFailure) as error:
             log.warning("roll-up failed", task=entry.task.id, metric=query.save_as, problem=str(error))
-            status["error_message"] = str(error)
+            problem = str(error)
         watermark_ms = entry.state.watermarks_ms.get(query.key)
-        return {
-            **status,
-            "data_point_count": written,
-            "execution_length": self._gateway.now_ms - started_ms,
-            "watermark": None if watermark_ms is None else _iso(watermark_ms),
-        }
+        return run_status(query, started_ms, self._gateway.now_ms, written, watermark_ms, problem)
 
     async def _repair(self, entry: _Entry, query: RollupQuery, marks: Sequence[Mark]) -> int:
         """Compute again what late data touched; what lies beyond the watermark is computed anyway."""
@@ -370,10 +361,6 @@ def _after(now_ms: int, interval: Span) -> int:
     """Return the time of the next run."""
     due = int(shift(np.array([now_ms], np.int64), max(0, interval.value), interval.unit)[0])
     return max(due, now_ms + SHORTEST_INTERVAL_MS)
-
-
-def _iso(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _joined(ranges: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -30,7 +30,7 @@ class TaskState:
         next_run_ms: when it runs next.
         generation: counts runs.
         watermarks_ms: by query key, the end of the last period that was computed.
-        status: by query key, what the last run did; see `rollup_service`.
+        status: by query key, what the last run did; see `rollup_status`.
         last_run_ms: when it ran last; None = never.
         server: the host that ran it last.
         computes: fingerprint of what the watermarks are of; "" = of whatever the task computes.

@@ -250,7 +250,7 @@ async def test_marks_outlive_a_restart_and_are_worked_off_once(clockwork: Clockw
     assert clockwork.out() == [(BASE + 9 * HOUR, 3)]
     status = await clockwork.service.status("d", "i")
     assert status is not None
-    assert (status["late_ranges"], status["status"][0]["metric_name"]) == (0, "out")
+    assert (status["late_ranges"], status["statuses"][0]["save_as"]) == (0, "out")
 
 
 async def test_many_late_periods_are_one_range(clockwork: Clockwork) -> None:
@@ -301,7 +301,7 @@ async def test_a_failed_run_is_told_and_made_up_for(clockwork: Clockwork, monkey
     await clockwork.run(hours=1)
     status = await clockwork.service.status("d", "i")
     assert status is not None
-    assert status["status"][0]["error_message"] == "no memory left"
+    assert status["statuses"][0]["error_message"] == "no memory left"
     monkeypatch.setattr(clockwork.gateway, "write", good)
     await clockwork.run(hours=1)
     assert clockwork.out() == [(BASE + 9 * HOUR, 1)]
@@ -369,5 +369,5 @@ async def test_a_task_that_cannot_be_computed_says_so_and_harms_no_other(clockwo
     await clockwork.run(hours=1)
     status = await clockwork.service.status("d", "a")
     assert status is not None
-    assert "host" in status["status"][0]["error_message"]
+    assert "host" in status["statuses"][0]["error_message"]
     assert clockwork.out() == [(BASE + 9 * HOUR, 1)]

@@ -236,4 +236,4 @@ async def test_the_host_that_ran_a_task_is_told_by_every_gateway(site: Site, mon
     monkeypatch.setattr("socket.gethostname", lambda: "asked")
     status = await site.services[1].status("d", "i")
     assert status is not None
-    assert status["executing_server"] == "runner"
+    assert status["executing_host"] == "runner"
