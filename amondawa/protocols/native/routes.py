@@ -28,6 +28,7 @@ from amondawa.protocols.native.errors import Invalid, answer, with_values
 from amondawa.protocols.native.plan import Request, plan_request
 from amondawa.protocols.native.points import build_batch, parse_series, series_at
 from amondawa.protocols.native.render import collect_tags, render_results
+from amondawa.protocols.ruled import LABEL_MARK
 
 RESERVED = ("datapoints", "metadata", "metric", "features", "health", "rollups", "admin", "domains")
 """First words of the other dialects' paths below /api/v1; no domain of the path may be called so."""
@@ -177,7 +178,9 @@ class NativeApi:
 
     async def running_queries(self, request: web.Request) -> web.Response:
         """List the domain's queries in flight."""
-        return _json(orjson.dumps({"queries": self._queries_of(request.match_info["domain"])}))
+        found = self._queries_of(request.match_info["domain"])
+        shown = [{**one, "label": str(one.get("label", "")).replace(LABEL_MARK, " ")} for one in found]
+        return _json(orjson.dumps({"queries": shown}))
 
     async def end_query(self, request: web.Request) -> web.Response:
         """End one of the domain's queries; its client is told so."""

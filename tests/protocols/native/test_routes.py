@@ -399,11 +399,11 @@ async def test_no_domain_is_called_as_another_dialects_path(call: Call, word: st
 
 
 async def test_running_queries_can_be_seen_and_ended_within_a_domain(call: Call, gateway: NaiveGateway, monkeypatch):
-    running = [{"id": 1, "domain": "d1", "label": "x"}, {"id": 2, "domain": "d2", "label": "y"}]
+    running = [{"id": 1, "domain": "d1", "label": "kairosdb/d1\0m\0{}"}, {"id": 2, "domain": "d2", "label": "y"}]
     ended: list[int] = []
     monkeypatch.setattr(gateway, "running_queries", lambda: running)
     monkeypatch.setattr(gateway, "end_query", lambda number: ended.append(number) is None)
-    assert (await call("GET", "queries"))[1] == {"queries": [running[0]]}
+    assert (await call("GET", "queries"))[1] == {"queries": [{**running[0], "label": "kairosdb/d1 m {}"}]}
     assert await call("DELETE", "queries/1") == (204, "")
     for stranger in ("2", "3", "x"):
         status, answer = await call("DELETE", f"queries/{stranger}")
