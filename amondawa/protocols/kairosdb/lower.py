@@ -71,19 +71,28 @@ class SaveAs:
         """Return the frames unchanged.
 
         Raises:
-            InternalFailure: there are points, and no name to write them under.
+            InternalFailure: there are points, and no name to write them under; or a tag to write is added anyway.
         """
         for frame in frames:
             clock.check()
             points = merged(frame) if frame.parts else Points.empty()
+            tags = self._tags_of(frame)
             if len(points):
                 if not self.metric:
                     raise InternalFailure(None)
-                self.sink.append(Saved(self.metric, self._tags_of(frame), points, self.ttl_s))
+                self.sink.append(Saved(self.metric, tags, points, self.ttl_s))
         return frames
 
     def _tags_of(self, frame: Frame) -> Tags:
-        tags = dict(self.tags)
+        added = self._added(frame)
+        for name, value in sorted_tags(dict(self.tags)):
+            if name in added:
+                raise InternalFailure(f"Multiple entries with same key: {name}={value} and {name}={added[name]}")
+        return sorted_tags({**dict(self.tags), **added})
+
+    def _added(self, frame: Frame) -> dict[str, str]:
+        """Return the tags that are written beside those of the request."""
+        tags: dict[str, str] = {}
         for name in self.group_tags:
             values = {series.tag(name) for series in frame.members}
             value = values.pop() if len(values) == 1 else None
@@ -91,7 +100,7 @@ class SaveAs:
                 tags[name] = value
         if self.add_saved_from:
             tags["saved_from"] = frame.metric
-        return sorted_tags(tags)
+        return tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,23 @@ def test_saved_points_carry_their_source_and_grouped_tags_of_one_value() -> None
     assert saved_tags(tags={"made": 1}).tags == (("h", "a"), ("made", "1"), ("saved_from", "m"))
 
 
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
+        ({"saved_from": "x"}, "saved_from=x and saved_from=m"),
+        ({"saved_from": "x", "h": "b", "a": "c"}, "h=b and h=a"),
+        ({"h": "a"}, "h=a and h=a"),
+    ],
+)
+def test_a_tag_that_is_added_anyway_cannot_be_asked_for(tags: dict[str, str], text: str) -> None:
+    with pytest.raises(InternalFailure, match=f"^Multiple entries with same key: {text}$"):
+        saved_tags(tags=tags)
+
+
+def test_tags_of_the_grouping_with_several_values_are_free_to_ask_for() -> None:
+    assert saved_tags(tags={"g": "both"}).tags == (("g", "both"), ("h", "a"), ("saved_from", "m"))
+
+
 def test_the_source_is_left_out_when_asked() -> None:
     assert saved_tags(add_saved_from=False).tags == (("h", "a"),)
 
