@@ -22,8 +22,14 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.synchronize import Event
+from pathlib import Path
 
 import numpy as np
+
+if __name__ == "__main__":
+    import sys
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.devops import Devops
 from bench.figures import Figure, fresh_server, report

@@ -11,8 +11,12 @@ from __future__ import annotations
 import random
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from amondawa.kernels.grouping import group_by_ref
 from amondawa.kernels.line_columns import LineTable, ScanRules

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from amondawa.model.company import Company
 
 TURN_S = 0.001
+"""how long a turn lasts while several domains wait for the next one: they share the loop among themselves"""
+QUIET_TURN_S = 0.003
+"""how long while one domain alone waits: the room between its turns is for those that ask for little (bench/fairness.py)"""
 TURN_BYTES = 64 * 1024
 """what a domain may begin in one turn: the put lines of one slice, some 0.4 ms"""
 REQUEST_BYTES = 32 * 1024
@@ -100,7 +103,13 @@ class Turns:
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_later(TURN_S, self._next_turn)
+            asyncio.get_running_loop().call_later(self.turn_s, self._next_turn)
+
+    @property
+    def turn_s(self) -> float:
+        """How long the present turn lasts."""
+        waiting = sum(bool(account.waiting) for account in self._accounts.values())
+        return TURN_S if waiting > 1 else QUIET_TURN_S
 
     def _next_turn(self) -> None:
         """Begin a turn."""

@@ -6,7 +6,15 @@ import asyncio
 import sys
 
 from amondawa.model.company import SHARED_S
-from amondawa.protocols.turns import MOST_BYTES, SHORT_S, TURN_BYTES, Turns, request_bytes
+from amondawa.protocols.turns import (
+    MOST_BYTES,
+    QUIET_TURN_S,
+    SHORT_S,
+    TURN_BYTES,
+    TURN_S,
+    Turns,
+    request_bytes,
+)
 
 
 async def test_a_domain_alone_is_never_held_up():
@@ -33,6 +41,21 @@ async def test_in_company_each_domain_has_one_turn_while_the_other_has_one():
     await asyncio.gather(*tasks)
     assert max(at for at, domain in enumerate(order) if domain == "quiet") < 15
     assert len(order) == 55
+
+
+async def test_turns_are_long_beside_quiet_domains_and_short_among_loud_ones():
+    turns = Turns()
+    await turns.take("quiet", 1)
+    await turns.take("loud", MOST_BYTES)
+    tasks = [asyncio.create_task(turns.take("loud", 1))]
+    await asyncio.sleep(0)
+    assert turns.turn_s == QUIET_TURN_S
+    tasks += [asyncio.create_task(turns.take("quiet", MOST_BYTES)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert turns.turn_s == TURN_S
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_what_is_larger_than_a_turn_is_paid_off_while_others_go_on():
