@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +10,13 @@ from amondawa.errors import BadRequest
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call
 from amondawa.protocols.opentsdb.errors import bad_json
-from amondawa.protocols.opentsdb.histogram_blob import Histogram, decode_histogram, encode_histogram, simple_codec
+from amondawa.protocols.opentsdb.histogram_blob import (
+    CutShort,
+    Histogram,
+    blob_of_base64,
+    encode_histogram,
+    simple_codec,
+)
 from amondawa.protocols.opentsdb.incoming import Extra, Incoming, parse_integer, parse_points
 from amondawa.protocols.opentsdb.javamap import java_map_text, java_ordered
 from amondawa.protocols.opentsdb.numbers_text import NotANumber, java_bytes, parse_double
@@ -24,6 +28,7 @@ from amondawa.protocols.opentsdb.values import LAST_MS, time_in_ms
 
 NO_BUCKETS = "Histogram buckets cannot be null or empty if 'value' is empty."
 NO_CODEC = "No histogram codec is configured"
+UNEXPECTED = "Unexpected exception"
 _FLOAT = struct.Struct(">f")
 _CODECS = 256
 
@@ -106,11 +111,11 @@ def _from_base64(point: Incoming, codec: int) -> bytes:
     if point.extra.get("id", 0) != codec:
         raise Refused(f"No codec found mapped to ID {point.extra.get('id', 0)}")
     try:
-        blob = bytes([codec]) + base64.b64decode(point.value or "", validate=True)
-        decode_histogram(blob)
-    except (binascii.Error, BadRequest) as error:
-        raise Refused(str(error)) from error
-    return blob
+        return blob_of_base64(point.value or "", codec)
+    except CutShort as error:
+        raise Refused(UNEXPECTED) from error
+    except BadRequest as error:
+        raise Refused(error.message) from error
 
 
 def _from_buckets(point: Incoming, codec: int) -> bytes:

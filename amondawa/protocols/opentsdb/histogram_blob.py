@@ -10,14 +10,19 @@ Source: suite histogram_rollup; the base64 `value` of /api/histogram holds these
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
 from amondawa.errors import BadRequest
+from amondawa.protocols.opentsdb.numbers_text import pretty_bytes
 
 _COUNT = struct.Struct(">h")
 _BOUNDS = struct.Struct(">ff")
 _MAX_BUCKETS = 2**15 - 1
+_LEAST_BYTES = 6
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = re.compile("[^A-Za-z0-9+/=]")
 SIMPLE_DECODER = "SimpleHistogramDecoder"
 
 
@@ -33,6 +38,10 @@ class Histogram:
     buckets: tuple[tuple[float, float, int], ...]
     underflow: int = 0
     overflow: int = 0
+
+
+class CutShort(BadRequest):
+    """The bytes of a histogram end before it does."""
 
 
 def simple_codec(setting: str) -> int | None:
@@ -66,7 +75,7 @@ def decode_histogram(blob: bytes) -> Histogram:
     """Read the stored form.
 
     Raises:
-        BadRequest: the bytes are cut short.
+        CutShort: bytes are missing.
     """
     try:
         (count,) = _COUNT.unpack_from(blob, 1)
@@ -79,8 +88,37 @@ def decode_histogram(blob: bytes) -> Histogram:
         underflow, at = _read_varint(blob, at)
         overflow, _ = _read_varint(blob, at)
     except (struct.error, IndexError) as error:
-        raise BadRequest("Histogram data is cut short") from error
+        raise CutShort("Buffer underflow.") from error
     return Histogram(tuple(buckets), underflow, overflow)
+
+
+def blob_of_base64(text: str, codec: int) -> bytes:
+    """Return the stored form of a histogram that a client sends in base64, which has no codec's id.
+
+    Raises:
+        CutShort: bytes are missing.
+        BadRequest: it is shorter than every histogram.
+    """
+    sent = _lenient_base64(text)
+    if len(sent) < _LEAST_BYTES:
+        raise BadRequest(f"Byte array shorter than {_LEAST_BYTES} bytes detected: {pretty_bytes(sent)}")
+    blob = bytes((codec,)) + sent
+    decode_histogram(blob)
+    return blob
+
+
+def _lenient_base64(text: str) -> bytes:
+    """Decode base64 as the original does: other characters are skipped, and so is a last group of fewer than four."""
+    chars = _NOT_BASE64.sub("", text)
+    out = bytearray()
+    for at in range(0, len(chars) - 3, 4):
+        first, second, third, fourth = (_BASE64.find(char) for char in chars[at : at + 4])
+        out.append((first << 2 | second >> 4) & 0xFF)
+        if third >= 0:
+            out.append((second << 4 | third >> 2) & 0xFF)
+        if fourth >= 0:
+            out.append((third << 6 | fourth) & 0xFF)
+    return bytes(out)
 
 
 def _append_varint(out: bytearray, number: int) -> None:

@@ -62,6 +62,16 @@ def java_bytes(data: bytes) -> str:
     return "[" + ", ".join(str(byte - 256 if byte > 127 else byte) for byte in data) + "]"
 
 
+def pretty_bytes(data: bytes) -> str:
+    """Return bytes as the original shows them to people: quoted when half of them are letters, else as an array."""
+    printable = sum(0x20 <= byte <= 0x7E for byte in data)
+    if printable < len(data) // 2:
+        return java_bytes(data)
+    named = {0x0A: "\\n", 0x09: "\\t"}
+    shown = (chr(byte) if 0x20 <= byte <= 0x7E else named.get(byte, f"\\x{byte:02X}") for byte in data)
+    return f'"{"".join(shown)}"'
+
+
 def java_double(value: float) -> str:
     """Return a double as Java prints it: `1.0`, `1.0E10`, `1.0E-4`, `NaN`, `Infinity`."""
     if math.isnan(value):

@@ -6,16 +6,22 @@ original without rollup tables. Source: suites histogram_rollup (rollup_http_dis
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
+from amondawa.errors import BadRequest
 from amondawa.model.series import Tags, sorted_tags
 from amondawa.protocols.opentsdb.config import AGGREGATORS
+from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.names import check_metric, check_tag_count
 from amondawa.protocols.opentsdb.put_points import Refused
 from amondawa.protocols.opentsdb.rollup_names import GROUPED_TAG, Rollups
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.values import SECONDS_BELOW
 
 NOT_CONFIGURED = "No rollup or aggregations were configured"
+_NO_NAME = "null"
 FUNCTIONS = frozenset(name.lower() for name in AGGREGATORS)
 
 
@@ -63,6 +69,26 @@ def refuse_kind(rollups: Rollups, kind: RollupKind, timestamp: int) -> None:
         raise Refused("Missing interval or aggregator")
     if kind.interval and timestamp >= SECONDS_BELOW:
         raise Refused(f"bad timestamp={timestamp}: a rollup's time is in seconds")
+
+
+def refuse_unconfigured(kind: RollupKind, metric: str, tags: Mapping[str, str], max_tags: int) -> NoReturn:
+    """Refuse a point where no rollups are configured, in the words of the original.
+
+    A pre-aggregate gets as far as its names there: the tag that tells of its function has no name.
+
+    Raises:
+        BadRequest: always.
+    """
+    if kind.interval:
+        raise BadRequest(NOT_CONFIGURED)
+    function = kind.group_function
+    marked = {**tags, _NO_NAME: function.upper()}
+    if function.lower() not in FUNCTIONS:
+        shown = ", ".join(f"{name}={marked[name]}" for name in [_NO_NAME, *java_order(tags)])
+        raise BadRequest(f"Invalid group by aggregator {function} with metric {metric} {{{shown}}}")
+    check_tag_count(metric, marked, max_tags)
+    check_metric(metric)
+    raise BadRequest(f"Invalid tag name with value [{function.upper()}]: null")
 
 
 def register_rollup(uids: Uids, kind: RollupKind, metric: str, tags: Tags) -> tuple[str, Tags]:

@@ -22,12 +22,13 @@ from amondawa.protocols.opentsdb import telnet_commands as commands
 from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.names import check_series
 from amondawa.protocols.opentsdb.put_points import Refused
-from amondawa.protocols.opentsdb.rollup_kind import refuse_kind, register_rollup
+from amondawa.protocols.opentsdb.rollup_kind import refuse_kind, refuse_unconfigured, register_rollup
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
 from amondawa.protocols.opentsdb.values import (
     SECONDS_BELOW,
     BadNumber,
     check_point,
+    check_time,
     parse_time,
     parse_value,
     time_in_ms,
@@ -112,6 +113,9 @@ class OpenTsdbDialect:
             return commands.unknown_command(words[0]).encode()
         try:
             return command(words, line)
+        except commands.Unread:
+            self._errors.hbase_errors += 1
+            return b""
         except commands.Refused as error:
             self._errors.hbase_errors += 1
             return f"{words[0]}: HBase error: {error.message}\n".encode()
@@ -138,8 +142,8 @@ class OpenTsdbDialect:
         limit = self._scope.settings.text_limit_bytes
         if len(read.blob) > limit:
             raise commands.Refused(f"histogram is larger than {limit} bytes")
-        check_point(read.metric, read.time, 0, read.tags)
         try:
+            check_time(read.metric, read.time, read.blob, 0, read.tags)
             ref = self._resolve(read.metric, read.tags)
         except BadRequest as error:  # the original looks at names where it stores
             raise commands.Refused(error.message) from error
@@ -154,6 +158,8 @@ class OpenTsdbDialect:
         """Read a rollup line; what may not be stored is refused as by HTTP."""
         read = commands.parse_rollup(words)
         uids = cast(Uids, self._uids)
+        if not uids.rollups.intervals_ms:
+            refuse_unconfigured(read.kind, read.metric, read.tags, self._max_tags)
         try:
             refuse_kind(uids.rollups, read.kind, read.time)
         except Refused as error:

@@ -5,8 +5,6 @@ Source: suites telnet and histogram_rollup (histogram_telnet).
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from amondawa.errors import BadRequest
 from amondawa.protocols.lines import LineCounters
 from amondawa.protocols.opentsdb.config import version_fields
 from amondawa.protocols.opentsdb.histogram import simple_histogram
-from amondawa.protocols.opentsdb.histogram_blob import decode_histogram, encode_histogram, simple_codec
+from amondawa.protocols.opentsdb.histogram_blob import blob_of_base64, encode_histogram, simple_codec
 from amondawa.protocols.opentsdb.javamap import java_map_text
 from amondawa.protocols.opentsdb.numbers_text import NotANumber
 from amondawa.protocols.opentsdb.rollup_kind import RollupKind
@@ -31,6 +29,10 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 
 class Refused(BadRequest):
     """A histogram that was understood as a line but cannot be stored."""
+
+
+class Unread(Refused):
+    """A histogram whose buckets cannot be read: it is dropped without an answer, as in the original."""
 
 
 def version_text() -> str:
@@ -146,6 +148,7 @@ def parse_histogram(words: list[str], setting: str) -> HistogramLine:
     Raises:
         BadRequest: the line is wrong.
         Refused: only the histogram itself is.
+        Unread: its buckets are.
     """
     codec = simple_codec(setting)
     if codec is None:
@@ -174,42 +177,40 @@ def _codec_id(word: str) -> int | None:
 
 def _decode_base64(text: str, codec: int) -> bytes:
     try:
-        blob = bytes((codec,)) + base64.b64decode(text, validate=True)
-        decode_histogram(blob)
-    except (binascii.Error, ValueError, BadRequest) as error:
-        raise Refused(str(error), value=text) from None
-    return blob
+        return blob_of_base64(text, codec)
+    except BadRequest as error:
+        raise Refused(error.message, value=text) from None
 
 
 def encode_buckets(text: str, codec: int) -> bytes:
     """Turn `LOW,HIGH=COUNT:…:u=COUNT:o=COUNT` into a histogram's stored form.
 
     Raises:
-        Refused: with OpenTSDB's text.
+        Unread: it has another form.
     """
     buckets: dict[str, int] = {}
     outside = {"u": 0, "o": 0}
     for bucket in text.split(":"):
         bounds, *count = bucket.split("=")
         if len(count) != 1:
-            raise Refused(f"Improperly formatted bucket: {bucket}", value=text)
+            raise Unread(f"Improperly formatted bucket: {bucket}", value=text)
         bounds = bounds.lower()
         if bounds in outside:
             outside[bounds] = _parse_count(count[0])
         elif bounds.count(",") == 1:
             buckets[bounds] = _parse_count(count[0])
         else:
-            raise Refused(f"Improperly formatted bounds: {bucket}", value=text)
+            raise Unread(f"Improperly formatted bounds: {bucket}", value=text)
     try:
         return encode_histogram(simple_histogram(buckets, outside["u"], outside["o"]), codec)
     except NotANumber as error:
-        raise Refused(f'For input string: "{error}"' if str(error) else "empty String", value=text) from None
+        raise Unread(f'For input string: "{error}"' if str(error) else "empty String", value=text) from None
 
 
 def _parse_count(text: str) -> int:
     if _INTEGER.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text)
-    raise Refused(f'For input string: "{text}"', value=text)
+    raise Unread(f'For input string: "{text}"', value=text)
 
 
 # statistics -----------------------------------------------------------------------------------------------------------

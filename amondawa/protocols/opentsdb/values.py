@@ -104,7 +104,23 @@ def check_point(metric: str, time: int, value: int | float, tags: Mapping[str, s
         text = f"value is NaN or Infinite: {java_double(value)} for metric={metric} timestamp={time}"
         raise BadRequest(text, field="value")
     if time > LAST_MS:
-        stored, flags = stored_bytes(value)
+        check_time(metric, time, *stored_bytes(value), tags)
+
+
+def check_time(metric: str, time: int, stored: bytes, flags: int, tags: Mapping[str, str]) -> None:
+    """Check that a time has 13 digits at most.
+
+    Args:
+        metric: of the point.
+        time: of the point, in either unit.
+        stored: its value as the original stores it.
+        flags: of its value, as the original has them.
+        tags: of the point.
+
+    Raises:
+        BadRequest: with OpenTSDB's text.
+    """
+    if time > LAST_MS:
         where = f"metric={metric}, tags={java_map_text(tags)}"
         text = f"bad timestamp={time} when trying to add value={java_bytes(stored)}/{flags} to {where}"
         raise BadRequest(text, field="timestamp", value=time)

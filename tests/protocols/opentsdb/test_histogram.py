@@ -82,7 +82,11 @@ async def test_a_histogram_is_stored_as_one_opaque_value(tsdb: Served):
         ({"buckets": {"0,x": 5}}, "Unable to parse value to a number"),
         ({"value": "AAAA", "id": 300}, "Invalid type. Must be from 0 to 255."),
         ({"value": "AAAA", "id": 9}, "No codec found mapped to ID 9"),
-        ({"value": "AAAA", "id": 42}, "Histogram data is cut short"),
+        ({"value": "AAAA", "id": 42}, "Byte array shorter than 6 bytes detected: [0, 0, 0]"),
+        ({"value": "a/+b", "id": 42}, 'Byte array shorter than 6 bytes detected: "k\\xFF\\x9B"'),
+        ({"value": "!aGVs_bG8=", "id": 42}, 'Byte array shorter than 6 bytes detected: "hello"'),
+        ({"value": "aGV", "id": 42}, 'Byte array shorter than 6 bytes detected: ""'),
+        ({"value": "AAEAAAAA", "id": 42}, "Unexpected exception"),
         ({"metric": "a b"}, 'Invalid metric name ("a b"): illegal character:  '),
     ],
 )

@@ -91,10 +91,24 @@ async def say(data: bytes, settings: Settings = HISTOGRAMS) -> tuple[str, list[A
         ("rollup 1h-sum m 1 1 a=b", "rollup: illegal argument: No rollup or aggregations were configured"),
         ("histogram m 1 0,1=5", "histogram: illegal argument: not enough arguments (need least 5, got 3)"),
         ("histogram m 1  a=b", "histogram: illegal argument: empty histogram value"),
-        ("histogram m 1 0,1 a=b", "histogram: HBase error: Improperly formatted bucket: 0,1"),
-        ("histogram m 1 01=5 a=b", "histogram: HBase error: Improperly formatted bounds: 01=5"),
-        ("histogram m 1 0,1=x a=b", 'histogram: HBase error: For input string: "x"'),
-        ("histogram m 1 0,y=1 a=b", 'histogram: HBase error: For input string: "y"'),
+        ("rollup 1h-sum:SUM m 1 1 a=b", "rollup: illegal argument: No rollup or aggregations were configured"),
+        ("rollup sum m 1 1 a=b", "rollup: illegal argument: Invalid tag name with value [SUM]: null"),
+        ("rollup 1h:max m 1 1 a=b", "rollup: illegal argument: Invalid tag name with value [MAX]: null"),
+        ("rollup sum m! 1 1 a=b", 'rollup: illegal argument: Invalid metric name ("m!"): illegal character: !'),
+        (
+            "rollup 1h m 1 1 a=b",
+            "rollup: illegal argument: Invalid group by aggregator 1h with metric m {null=1H, a=b}",
+        ),
+        (
+            "histogram m 1 42 aGVsbG8= a=b",
+            'histogram: HBase error: Byte array shorter than 6 bytes detected: "hello"',
+        ),
+        ("histogram m 1 42 AAEAAAAA a=b", "histogram: HBase error: Buffer underflow."),
+        (
+            "histogram m 10000000000000 0,1=5 a=b",
+            "histogram: HBase error: bad timestamp=10000000000000 when trying to add "
+            "value=[42, 0, 1, 0, 0, 0, 0, 63, -128, 0, 0, 5, 0, 0]/0 to metric=m, tags={a=b}",
+        ),
         ("histogram m 1 9 AAAA a=b", "histogram: HBase error: No codec found mapped to ID 9"),
         (
             "histogram m 1 0,1=5 a*=b",
@@ -160,6 +174,12 @@ async def test_the_tag_limit_is_a_setting() -> None:
     assert (answer, len(stored)) == ("", 1)
 
 
+@pytest.mark.parametrize("buckets", ["0,1", "01=5", "0,1=x", "0,y=1", "u=x", "0,1=5:"])
+async def test_buckets_that_cannot_be_read_are_dropped_in_silence(buckets: str) -> None:
+    line = f"histogram m 1 {buckets} a=b\nput m 1356998400 1 a=b\n"
+    assert await say(line.encode()) == ("", [("m", {"a": "b"}, 1356998400000, 1)])
+
+
 async def test_histograms_must_be_configured() -> None:
     answer, stored = await say(b"histogram m 1 0,1=5 a=b\n", Settings())
     assert answer.startswith("histogram: illegal argument: Histogram storage has not been enabled.")
@@ -174,11 +194,11 @@ async def test_a_histogram_past_the_size_limit_is_refused() -> None:
 
 
 async def test_a_histogram_is_stored_with_its_decoder_before_its_bytes() -> None:
-    answer, stored = await say(b"histogram m 1356998400 0,1=5:1,5=7:u=0:o=1 host=a\nhistogram m 2 42 AAAAAA== host=a\n")
+    answer, stored = await say(b"histogram m 1356998400 0,1=5:1,5=7:u=0:o=1 host=a\nhistogram m 2 42 AAAAAAAA host=a\n")
     assert answer == ""
     assert stored == [
         ("m", {"host": "a"}, 1356998400000, encode_buckets("0,1=5:1,5=7:u=0:o=1", 42)),
-        ("m", {"host": "a"}, 2000, b"\x2a\0\0\0\0"),
+        ("m", {"host": "a"}, 2000, b"\x2a\0\0\0\0\0\0"),
     ]
 
 
