@@ -104,7 +104,9 @@ def _check_tsuid(tsuid: str, status: int) -> None:
     """
     problem = hex_problem(tsuid) if tsuid else ""
     if problem:
-        raise TsdbError(problem, status, problem if status < INTERNAL else "")
+        if status == INTERNAL:
+            raise TsdbError(f"java.lang.IllegalArgumentException: {problem}", status)
+        raise TsdbError(problem, status, problem)
 
 
 def _time_ms(call: Call, text: str | None) -> int:

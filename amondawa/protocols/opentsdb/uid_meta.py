@@ -24,11 +24,13 @@ from amondawa.protocols.opentsdb.errors import (
 )
 from amondawa.protocols.opentsdb.metric_tags import parse_exact
 from amondawa.protocols.opentsdb.schemas import TsMetaBody, UidMetaBody, load
-from amondawa.protocols.opentsdb.uid import ERROR_KINDS, KINDS, UidKind, Uids, no_such_id, parse_uids, uid_text, uids_of
-from amondawa.protocols.opentsdb.uid_text import UID_HEX, hex_problem
+from amondawa.protocols.opentsdb.uid import ERROR_KINDS, KINDS, UidKind, Uids, no_such_id, uid_text, uids_of
+from amondawa.protocols.opentsdb.uid_text import UID_HEX, hex_problem, id_problem, parse_uid
 
 UID_COLLECTION = "opentsdb.meta.uid"
 SERIES_COLLECTION = "opentsdb.meta.series"
+NOT_DELETED = "Unable to delete UIDMeta information"
+_ILLEGAL = "java.lang.IllegalArgumentException: "
 NO_UID = "Could not find the requested UID"
 NO_SERIES = "Could not find Timeseries meta data"
 NO_NAME = "Unable to find one of the UIDs"
@@ -53,12 +55,15 @@ _SERIES_FIELDS: Fields = {
 
 
 def _changes(given: Fields, defaults: Fields) -> Fields:
-    """Return the given fields that say something: not null, not what a field holds when nothing was said."""
-    return {name: given[name] for name in defaults if _says(given.get(name), defaults[name])}
+    """Return the given fields that say something: not what a field holds when nothing was said. A text may be null."""
+    return {name: given[name] for name in defaults if name in given and _says(given[name], defaults[name])}
 
 
 def _says(value: Any, default: Any) -> bool:
-    return value is not None and value != default  # a NaN that was given differs from the NaN of the beginning
+    if value is None:
+        return isinstance(default, str)
+    said: bool = value != default  # a NaN that was given differs from the NaN of the beginning
+    return said
 
 
 async def _written(call: Call, collection: str, key: str) -> Fields:
@@ -98,13 +103,6 @@ def parse_kind(name: str) -> UidKind:
     raise TsdbError(f"Invalid type requested: {name}", 500)
 
 
-def _parse_uid(text: str) -> int:
-    ids = parse_uids(text)
-    if ids is None or len(ids) != 1:
-        raise TsdbError(f'For input string: "{text}"', 500)
-    return ids[0]
-
-
 async def uidmeta(call: Call) -> Answer:
     """Read, write or forget what was written about a name."""
     method = call.api_method
@@ -112,36 +110,43 @@ async def uidmeta(call: Call) -> Answer:
     if method == "GET":
         text = call.params.required("uid")
         kind = parse_kind(call.params.required("type"))
-        return Answer.json(await uid_description(call, uids, kind, _known(uids, kind, _parse_uid(text))))
+        if problem := id_problem(kind, text):
+            raise TsdbError(f"{_ILLEGAL}{problem}", 500)
+        return Answer.json(await uid_description(call, uids, kind, _known(uids, kind, parse_uid(text))))
     if method not in ("POST", "PUT", "DELETE"):
         raise method_not_allowed(method)
     given = await _uid_given(call)
-    kind, uid = _uid_place(given, method)
-    key = f"{kind}/{uid_text(uid)}"
+    kind, text = _uid_place(given, method)
     if method == "DELETE":
-        await call.scope.gateway.delete_document(call.domain, UID_COLLECTION, key)
-        return NO_CONTENT
+        return await _forget_uid(call, kind, text)
     changes = _changes(given, _UID_FIELDS)
     if not changes:
         return NOT_MODIFIED
-    _known(uids, kind, uid)
-    await _write(call, UID_COLLECTION, key, changes)
+    if problem := id_problem(kind, text):
+        raise TsdbError(problem, 400, problem)
+    uid = _known(uids, kind, parse_uid(text))
+    await _write(call, UID_COLLECTION, f"{kind}/{uid_text(uid)}", changes)
     return Answer.json(await uid_description(call, uids, kind, uid))
 
 
-def _uid_place(given: Fields, method: str) -> tuple[UidKind, int]:
+async def _forget_uid(call: Call, kind: UidKind, text: str) -> Answer:
+    """Forget what was written about an id; digits of another length are nobody's, which is no error."""
+    if problem := hex_problem(text):
+        raise TsdbError(NOT_DELETED, 400, problem)
+    if not id_problem(kind, text):
+        key = f"{kind}/{uid_text(parse_uid(text))}"
+        await call.scope.gateway.delete_document(call.domain, UID_COLLECTION, key)
+    return NO_CONTENT
+
+
+def _uid_place(given: Fields, method: str) -> tuple[UidKind, str]:
     missing = "Missing UID" if not given.get("uid") else "Missing type" if not given.get("type") else ""
     if missing:
-        message = "Unable to delete UIDMeta information" if method == "DELETE" else missing
-        raise TsdbError(message, 400, missing)
+        raise TsdbError(NOT_DELETED if method == "DELETE" else missing, 400, missing)
     try:
-        return parse_kind(given["type"]), _parse_uid(given["uid"])
+        return parse_kind(given["type"]), given["uid"]
     except TsdbError as error:
-        problem = hex_problem(given["uid"])
-        if not problem:
-            raise bad_json() from error
-        message = "Unable to delete UIDMeta information" if method == "DELETE" else problem
-        raise TsdbError(message, 400, problem) from error
+        raise bad_json() from error
 
 
 async def _uid_given(call: Call) -> Fields:
@@ -151,10 +156,14 @@ async def _uid_given(call: Call) -> Fields:
             raise internal_null()
         return load(UidMetaBody, body)
     params = call.params
-    given: Fields = {"uid": params.required("uid"), "type": params.required("type")}
-    given.update({name: params.get(name) for name in ("description", "notes")})
-    given["displayName"] = params.get("display_name")
-    return given
+    given: Fields = {"uid": params.required("uid"), "type": parse_kind(params.required("type"))}
+    texts = {name: params.get(name) for name in ("description", "notes")}
+    return {**given, **_present({**texts, "displayName": params.get("display_name")})}
+
+
+def _present(given: Fields) -> Fields:
+    """Return the parameters that a request has."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _known(uids: Uids, kind: UidKind, uid: int) -> int:
@@ -193,10 +202,15 @@ async def tsmeta(call: Call) -> Answer:
             raise TsdbError("Unable to delete TSMeta information", 400, problem)
         await call.scope.gateway.delete_document(call.domain, SERIES_COLLECTION, given["tsuid"].upper())
         return NO_CONTENT
-    series = await _series_to_write(call, uids, given)
     changes = _changes(given, _SERIES_FIELDS)
-    if not changes:
-        return NOT_MODIFIED
+    if given.get("tsuid"):
+        if not changes:
+            return NOT_MODIFIED
+        series = _series_of_id(uids, given["tsuid"])
+    else:
+        series, is_new = await _series_by_name(call, uids)
+        if not changes and not is_new:
+            return NOT_MODIFIED
     await _write(call, SERIES_COLLECTION, uids.tsuid(series), changes)
     return Answer.json(await _series_description(call, uids, series, *await _counts(call, series)))
 
@@ -209,7 +223,7 @@ async def _series_given(call: Call) -> Fields:
     given.update({"displayName": params.get("display_name"), "dataType": params.get("data_type")})
     given["retention"] = _number_parameter(call, "retention", int)
     given.update({name: _number_parameter(call, name, float) for name in ("max", "min")})
-    return given
+    return _present(given)
 
 
 def _number_parameter(call: Call, name: str, kind: type[int] | type[float]) -> float | None:
@@ -220,42 +234,58 @@ def _number_parameter(call: Call, name: str, kind: type[int] | type[float]) -> f
         raise TsdbError(f"Unable to parse '{name}' value") from error
 
 
-async def _series_to_write(call: Call, uids: Uids, given: Fields) -> Series:
-    """Return the series that is to be described.
+def _series_of_id(uids: Uids, tsuid: str) -> Series:
+    """Return the series that is to be described, by its TSUID.
 
     Raises:
-        TsdbError: 400, it is not named or has no points; 404, a name is unknown; 500, no such TSUID (as in the original).
+        TsdbError: 400, it is too short; 500, there is none (as in the original).
     """
-    if given.get("tsuid"):
-        if len(given["tsuid"]) <= UID_HEX:
-            short = "TSUID is too short, may be missing tags"
-            raise TsdbError(short, 400, short)
-        try:
-            return uids.series_of_tsuid(given["tsuid"])
-        except NoSuchId as error:
-            raise TsdbError(error.message, 500) from error
+    if len(tsuid) <= UID_HEX:
+        short = "TSUID is too short, may be missing tags"
+        raise TsdbError(short, 400, short)
+    try:
+        return uids.series_of_tsuid(tsuid)
+    except NoSuchId as error:
+        raise TsdbError(error.message, 500) from error
+
+
+async def _series_by_name(call: Call, uids: Uids) -> tuple[Series, bool]:
+    """Return the series that is to be described, by the parameter `m`; and whether nothing is known of it so far.
+
+    Raises:
+        TsdbError: 500, a name is unknown; 400, nothing is known of it and it is not to be created.
+    """
     metric, asked = parse_exact(call.params.required("m"))
     tags = {name: uids.hashed_value(name, value) for name, value in asked.items()}
-    await _resolve(uids, metric, tags)
+    try:
+        await _resolve(uids, metric, tags)
+    except NoSuchName as error:
+        raise TsdbError(error.message, 500) from error
     stored_tags = {uids.stored_name("tagk", name): uids.stored_name("tagv", value) for name, value in tags.items()}
     series = Series.of(call.domain, uids.stored_name("metric", metric), stored_tags)
-    if call.params.get("create") != "true" and not await has_points(call, series):
+    is_new = not await _is_described(call, uids.tsuid(series)) and not await has_points(call, series)
+    if is_new and call.params.get("create") != "true":
         raise TsdbError(TO_CREATE)
-    return series
+    return series, is_new
+
+
+async def _is_described(call: Call, tsuid: str) -> bool:
+    """Say whether something was written about a series, or it was created empty."""
+    return await call.scope.gateway.get_document(call.domain, SERIES_COLLECTION, tsuid) is not None
 
 
 async def _read_series(call: Call, uids: Uids) -> Answer:
     tsuid = call.params.get("tsuid")
     if tsuid is None:
         return await _read_many(call, uids)
-    if hex_problem(tsuid):
-        raise TsdbError(f"java.lang.IllegalArgumentException: {hex_problem(tsuid)}", 500)
+    if problem := hex_problem(tsuid):
+        raise TsdbError(f"{_ILLEGAL}{problem}", 500)
     try:
         series = uids.series_of_tsuid(tsuid)
     except NoSuchId as error:
         raise TsdbError(NO_SERIES, 404) from error
     count, last_s = await _counts(call, series)
-    if not count and not await _written(call, SERIES_COLLECTION, uids.tsuid(series)):
+    if not count and not await _is_described(call, uids.tsuid(series)):
         raise TsdbError(NO_SERIES, 404)
     return Answer.json(await _series_description(call, uids, series, count, last_s))
 

@@ -46,8 +46,25 @@ def hex_problem(text: str) -> str:
     """Return what is wrong with digits that should spell ids, empty when nothing is (an odd number gets a 0 in front)."""
     if not text:
         return "UID was empty"
-    padded = "0" * (len(text) % 2) + text
+    padded = _padded(text)
     return "" if _HEX.fullmatch(padded) else f"contains illegal character for hexBinary: {padded}"
+
+
+def id_problem(kind: UidKind, text: str) -> str:
+    """Return what is wrong with digits that should spell one id, empty when nothing is."""
+    problem = hex_problem(text)
+    if problem or len(parse_uids(_padded(text)) or ()) == 1:
+        return problem
+    return f"Wrong id.length = {len(_padded(text)) // 2} which is != 3 required for '{ERROR_KINDS[kind]}'"
+
+
+def parse_uid(text: str) -> int:
+    """Return the id that digits spell in which `id_problem` finds nothing wrong."""
+    return (parse_uids(_padded(text)) or [])[0]
+
+
+def _padded(text: str) -> str:
+    return "0" * (len(text) % 2) + text
 
 
 def uid_bytes(uid: int) -> bytes:

@@ -74,6 +74,7 @@ async def test_what_is_no_tsuid_is_refused(tsdb: Served, method: str, status: in
     body = None if method == "GET" else {"startTime": 100, "tsuid": "xx", "description": "d"}
     got, answer = await tsdb.ask(method, "/api/annotation?start_time=100&tsuid=xx", body)
     problem = "contains illegal character for hexBinary: xx"
+    problem = f"java.lang.IllegalArgumentException: {problem}" if status == 500 else problem
     assert (got, problem in answer["error"].values()) == (status, True)
 
 

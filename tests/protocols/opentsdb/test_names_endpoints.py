@@ -237,6 +237,41 @@ async def test_what_is_written_about_a_series_is_merged_or_replaced(tsdb: Served
 
 
 @pytest.mark.parametrize(
+    ("uid", "text"),
+    [
+        ("zz", "contains illegal character for hexBinary: zz"),
+        ("-00001", "contains illegal character for hexBinary: -00001"),
+        ("2", "Wrong id.length = 1 which is != 3 required for 'metrics'"),
+        ("00000001", "Wrong id.length = 4 which is != 3 required for 'metrics'"),
+    ],
+)
+async def test_digits_that_spell_no_id_are_told(tsdb: Served, uid: str, text: str):
+    status, answer = await tsdb.ask("GET", f"/api/uid/uidmeta?uid={uid}&type=metric")
+    assert (status, answer["error"]["message"]) == (500, f"java.lang.IllegalArgumentException: {text}")
+    status, answer = await tsdb.ask("POST", "/api/uid/uidmeta", {"uid": uid, "type": "metric", "notes": "n"})
+    assert (status, answer["error"]["message"], answer["error"]["details"]) == (400, text, text)
+
+
+async def test_a_text_about_a_name_may_become_null(tsdb: Served):
+    await tsdb.put("m")
+    body = {"uid": "000001", "type": "metric", "notes": None}
+    assert (await tsdb.ask("POST", "/api/uid/uidmeta", body))[0] == 200
+    _, answer = await tsdb.ask("GET", "/api/uid/uidmeta?uid=000001&type=metric")
+    assert (answer["notes"], answer["description"]) == (None, "")
+
+
+async def test_a_series_without_points_can_be_created(tsdb: Served):
+    await tsdb.put("m")
+    await tsdb.put("n", host="b")
+    path = "/api/uid/tsmeta?m=m{host=b}"
+    assert (await tsdb.ask("POST", path))[0] == 400
+    status, answer = await tsdb.ask("POST", f"{path}&create=true")
+    assert (status, answer["totalDatapoints"]) == (200, 0)
+    assert (await tsdb.ask("POST", f"{path}&create=true"))[0] == 304
+    assert (await tsdb.ask("GET", f"/api/uid/tsmeta?tsuid={answer['tsuid']}"))[0] == 200
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
         ("GET", "uidmeta", None, 400),
@@ -252,7 +287,12 @@ async def test_what_is_written_about_a_series_is_merged_or_replaced(tsdb: Served
         ("GET", "tsmeta?tsuid=abc", None, 404),
         ("GET", "tsmeta?m=nosuch", None, 404),
         ("POST", "tsmeta", {"notes": "n"}, 400),
-        ("POST", "tsmeta?m=m{host=b}", {"notes": "n"}, 400),
+        ("POST", "tsmeta?m=m{host=b}", {"notes": "n"}, 500),
+        ("POST", "tsmeta", {"tsuid": "zz"}, 304),
+        ("POST", "tsmeta", {"tsuid": "FFFFFFFFFFFFFFFFFF"}, 304),
+        ("POST", "uidmeta", {"uid": "zz", "type": "metric"}, 304),
+        ("DELETE", "uidmeta", {"uid": "1", "type": "metric"}, 204),
+        ("DELETE", "uidmeta?uid=000001&type=foo", None, 500),
         ("POST", "tsmeta", {"tsuid": "FFFFFFFFFFFFFFFFFF", "notes": "n"}, 500),
         ("DELETE", "tsmeta", None, 400),
         ("GET", "nosuch", None, 501),
