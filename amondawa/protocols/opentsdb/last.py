@@ -158,8 +158,6 @@ async def _lower(call: Call, uids: Uids, sub: SubQuery, back_scan: int) -> list[
     Raises:
         TsdbError: 400, a name or an id is unknown.
     """
-    if back_scan < 0:
-        raise _refused("Backscan must be zero or a positive number")
     if sub.tsuids:
         series = [one for one in (_series(uids, tsuid, back_scan) for tsuid in sub.tsuids) if one is not None]
         if back_scan > 0:
@@ -170,6 +168,7 @@ async def _lower(call: Call, uids: Uids, sub: SubQuery, back_scan: int) -> list[
     if back_scan > 0 and not sub.tags:
         raise _refused("Tags cannot be null or empty when getting a TSUID")
     tags = await _stored_tags(uids, sub)
+    _refuse_negative(back_scan)
     stored = Series(call.domain, uids.stored_name("metric", sub.metric), sorted_tags(tags))
     if back_scan > 0:
         return [_back(call, exactly(stored), back_scan)]
@@ -184,18 +183,24 @@ def _series(uids: Uids, tsuid: str, back_scan: int) -> Series | None:
     """Return the series of a TSUID; None when its ids name nothing, which goes unnoticed when looking back.
 
     Raises:
-        TsdbError: 400, the text is no TSUID, or its ids name nothing.
+        TsdbError: 400, the text is no TSUID, its ids name nothing, or it is to be looked for in the future.
     """
     if hex_problem(tsuid):
         raise _refused(hex_problem(tsuid))
     if len(tsuid) < SHORTEST_TSUID:
         raise _refused("TSUID must not be null and must have a metric and at least one tag pair")
+    _refuse_negative(back_scan)
     try:
         return uids.series_of_tsuid(tsuid)
     except NoSuchId:
         if back_scan > 0:
             return None
         raise
+
+
+def _refuse_negative(back_scan: int) -> None:
+    if back_scan < 0:
+        raise _refused("Backscan must be zero or a positive number")
 
 
 def _refused(text: str) -> TsdbError:
