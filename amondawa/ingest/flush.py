@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -121,7 +122,7 @@ class Flusher:
         self._pacing.expect(generation.points, max((len(run.refs) for run in runs), default=0))
         self._numbers = [*self._numbers[-RECENT_FLUSHES:], number]
         others = head.others(generation)
-        for lowest, highest in ref_slices(runs, SLICE_POINTS):
+        for lowest, highest in self._pacing.in_turn(list(ref_slices(runs, SLICE_POINTS))):
             batch = columns_between(runs, lowest, highest, head.cache)
             if batch is None:
                 continue
@@ -132,7 +133,7 @@ class Flusher:
                 self._pacing.wait()
                 if until is not None and time.monotonic() > until:
                     raise Cancelled("no time left to flush")
-                self._write(group, number)
+                self._write(sorted(group, key=attrgetter("ref", "base_s")), number)
 
         self.note_finished()
 
@@ -186,13 +187,14 @@ class Flusher:
             doubted.setdefault((block, base_s), set()).update(refs)
 
     def _rows_of(self, batch: WriteBatch) -> Iterator[RowPoints]:
-        """Yield the rows of some series, series ascending, then base time."""
+        """Yield the rows of some series, each series at its turn, base time ascending."""
         order, unique, offsets = group_by_ref(batch.refs)
         points = batch.points().take(order)
         numbers = keys.row_numbers(points.times_ms, self._blocks.plan.column_height_s)
-        for ref, start, stop in zip(unique.tolist(), offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        for turn in self._pacing.turns(len(unique)).tolist():
+            start, stop = int(offsets[turn]), int(offsets[turn + 1])
             own = points.take(slice(start, stop))
-            yield from self._split(ref, own, numbers[start:stop])
+            yield from self._split(int(unique[turn]), own, numbers[start:stop])
 
     def _split(self, ref: int, points: Points, numbers: Int64s) -> Iterator[RowPoints]:
         height = self._blocks.plan.column_height_s

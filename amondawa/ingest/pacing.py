@@ -2,6 +2,8 @@
 
 Where writes are billed, and so limited by partition, the flush after the end of a row begins at a moment of this gateway's
 own and is spread: a bounded number of write units a second, rising while DynamoDB may still have to split what is new.
+Within that time each series has a turn of its own, drawn anew for every flush: neither the series of one metric nor the
+same series of several gateways are written one behind the other.
 Nothing waits for it: the points are durable in the journal and answer from memory. Whoever does need the flush to end (a
 delete, a full memory, the stop of the gateway) has it hurry.
 """
@@ -11,8 +13,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
+import numpy as np
+
+from amondawa.model.points import Int64s
 from amondawa.store.base import Item
 from amondawa.store.limits import item_bytes
 
@@ -35,6 +41,7 @@ _POINT_BYTES = 1.5
 _ROW_UNITS = 3.0
 """what a flush is expected to cost: the bytes of its points, and for each series an index entry and what is rounded up"""
 _LONGEST_PAUSE_S = 1.0
+One = TypeVar("One")
 
 
 class Pacing:
@@ -55,6 +62,7 @@ class Pacing:
     ) -> None:
         self._billed = billed
         self._jitter = draw() if billed else 0.0
+        self._turns = np.random.default_rng(int(draw() * 2**53))
         self.clock = clock
         self._hurried = threading.Event()
         self.pause: Callable[[float], object] = self._hurried.wait
@@ -97,6 +105,14 @@ class Pacing:
         """Choose the rate by what is about to be written."""
         units = points * _POINT_BYTES / UNIT_BYTES + series * _ROW_UNITS
         self._rate = max(LEAST_UNITS_S, units / SPREAD_S)
+
+    def turns(self, series: int) -> Int64s:
+        """Return the order in which so many series are written: drawn while the flush is paced, else as they come."""
+        return self._turns.permutation(series) if self.is_pacing else np.arange(series)
+
+    def in_turn(self, parts: Sequence[One]) -> list[One]:
+        """Return some parts of a flush in the order of their turns."""
+        return [parts[place] for place in self.turns(len(parts)).tolist()]
 
     def rows_at_once(self, most: int) -> int:
         """Return how many rows may be written before the next `wait`; `most` when nothing is paced."""

@@ -133,6 +133,29 @@ def test_who_waits_is_woken_when_the_flush_must_hurry() -> None:
     assert pacing.pause(60.0)  # returns at once
 
 
+# in which order -------------------------------------------------------------------------------------------------------
+
+
+def test_each_series_has_a_turn_of_its_own_in_each_flush_and_gateway() -> None:
+    turns = []
+    for jitter in (0.25, 0.75):
+        pacing = paced(Clock(), jitter)
+        for _ in range(2):
+            pacing.begin()
+            turns.append(tuple(pacing.turns(1_000).tolist()))
+            pacing.end()
+    assert len(set(turns)) == 4
+    assert all(sorted(one) == list(range(1_000)) for one in turns)
+    places = np.argsort(np.array(turns), axis=1)
+    assert abs(np.corrcoef(places)[np.triu_indices(4, 1)]).max() < 0.15, "no series is early or late again"
+
+
+def test_series_that_nothing_paces_are_written_as_they_come() -> None:
+    pacing = Pacing(draw=lambda: 0.25)
+    pacing.begin()
+    assert pacing.in_turn(["a", "b", "c", "d", "e", "f"]) == ["a", "b", "c", "d", "e", "f"]
+
+
 # on the tables --------------------------------------------------------------------------------------------------------
 
 SERIES = 1_200
@@ -193,6 +216,27 @@ async def test_the_flush_of_closed_rows_is_spread_over_seconds_and_partitions(tm
     for one in (storm, spread):
         assert await one.points() == SERIES * 10
         await one.gateway.stop()
+
+
+async def test_the_series_of_a_metric_are_written_in_no_order_and_the_series_of_two_gateways_in_different_ones(
+    tmp_path: Path,
+) -> None:
+    written: list[list[int]] = []
+    for _ in range(2):
+        one = Simulated()
+        await one.start(tmp_path)
+        refs: list[int] = []
+        flusher = one.gateway._writer._flusher
+        flusher._changed = lambda rows, refs=refs: refs.extend(ref for ref, _ in rows)
+        await one.gateway._writer._flush_paced()
+        written.append(refs)
+        await one.gateway.stop()
+    assert sorted(written[0]) == sorted(written[1])
+    assert len(written[0]) == SERIES
+    sets = [[frozenset(refs[n : n + PACED_ROWS]) for n in range(0, SERIES, PACED_ROWS)] for refs in written]
+    assert not set(sets[0]) & set(sets[1])
+    first = sorted(written[0][:PACED_ROWS])
+    assert first[-1] - first[0] > SERIES / 2
 
 
 async def test_a_sweep_is_left_for_later_and_a_delete_has_the_flush_hurry(tmp_path: Path) -> None:
