@@ -31,6 +31,7 @@ from amondawa.protocols.kairosdb.lenient import (
     Number,
     Token,
 )
+from amondawa.protocols.kairosdb.metric_schema import envelope_faults, value_problem
 from amondawa.protocols.kairosdb.writes import NUMBER_TEXT, TYPES, ParsedWrite
 
 _END = "Invalid json. No content due to end of input."
@@ -55,6 +56,11 @@ class _Metric:
     def time_ms(self) -> int | None:
         """The time of the timestamp/value form; the alias wins."""
         return self.timestamp if self.time is None else self.time
+
+    def envelope(self) -> dict[str, object]:
+        """Return what its schema checks."""
+        sent: dict[str, object] = {"value": self.value} if self.has_value else {}
+        return {"name": self.name, "time_ms": self.time_ms, "tags": self.tags, **sent}
 
 
 class _Columns:
@@ -275,7 +281,7 @@ def _read_points(reader: JsonReader) -> list[list[Element] | None]:
 def _store(metric: _Metric, index: int, columns: _Columns, errors: list[str]) -> None:
     """Check a metric and add its good points."""
     named = f"metric[{index}]" + (f"(name={metric.name})" if metric.name and metric.validate else "")
-    faults = _header_faults(metric, named)
+    faults = _faults(metric, named)
     errors.extend(faults)
     if faults:
         return
@@ -293,41 +299,13 @@ def _store(metric: _Metric, index: int, columns: _Columns, errors: list[str]) ->
             position += 1
 
 
-def _header_faults(metric: _Metric, named: str) -> list[str]:
+def _faults(metric: _Metric, named: str) -> list[str]:
     """Return what is wrong with a metric before its points are looked at."""
-    faults: list[str] = []
-    if not metric.validate:
-        if metric.name is None or None in metric.tags.values():
-            raise InternalFailure("a metric has no name or a tag has no value")
-        return faults
-    if not metric.name:
-        faults.append(f"{named}.name may not be {'null' if metric.name is None else 'empty'}.")
-    if metric.time_ms is not None:
-        problem = _value_problem(metric.value) if metric.has_value else "may not be null."
-        if problem:
-            faults.append(f"{named}.value {problem}")
-    elif metric.has_value and metric.value is not None:
-        faults.append(f"{named}.timestamp may not be null.")
-    if not metric.tags:
-        faults.append(f"{named}.tags count must be greater than or equal to 1.")
-    for position, (name, value) in enumerate(metric.tags.items()):
-        label = name or str(position)
-        if not name:
-            faults.append(f"{named}.tag[{position}].name may not be empty.")
-        if not value:
-            faults.append(f"{named}.tag[{label}].value may not be {'null' if value is None else 'empty'}.")
-    return faults
-
-
-def _value_problem(value: Element) -> str | None:
-    """Return why a value cannot be stored, or None."""
-    if value is None:
-        return "may not be empty."
-    if isinstance(value, list):
-        if not value:
-            return "may not be an empty array."
-        return None if as_text(value) else "may not be empty."
-    return "may not be empty." if isinstance(value, str) and not value else None
+    if metric.validate:
+        return envelope_faults(metric.envelope(), named)
+    if metric.name is None or None in metric.tags.values():
+        raise InternalFailure("a metric has no name or a tag has no value")
+    return []
 
 
 def _point_fault(metric: _Metric, point: list[Element] | None, label: str, named: str, columns: _Columns) -> str | None:
@@ -342,7 +320,7 @@ def _point_fault(metric: _Metric, point: list[Element] | None, label: str, named
         return f"{label}.timestamp may not be null."
     time_ms = as_long(point[0])
     type_name = as_text(point[2]) if len(point) > 2 else metric.type
-    problem = _value_problem(point[1])
+    problem = value_problem(point[1])
     if problem:
         return f"{label}.value {problem}"
     return _add(columns, time_ms, type_name, point[1], named)

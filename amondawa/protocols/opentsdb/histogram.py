@@ -9,7 +9,6 @@ from typing import Any
 from amondawa.errors import BadRequest
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call
-from amondawa.protocols.opentsdb.errors import bad_json
 from amondawa.protocols.opentsdb.histogram_blob import (
     CutShort,
     Histogram,
@@ -17,9 +16,10 @@ from amondawa.protocols.opentsdb.histogram_blob import (
     encode_histogram,
     simple_codec,
 )
-from amondawa.protocols.opentsdb.incoming import Extra, Incoming, parse_integer, parse_points
+from amondawa.protocols.opentsdb.incoming import Incoming, read_points
 from amondawa.protocols.opentsdb.javamap import java_map_text, java_ordered
 from amondawa.protocols.opentsdb.numbers_text import NotANumber, java_bytes, parse_double
+from amondawa.protocols.opentsdb.point_schemas import HistogramBody
 from amondawa.protocols.opentsdb.put import write_exactly
 from amondawa.protocols.opentsdb.put_points import NO_NUMBER, Columns, Refused, check_tags
 from amondawa.protocols.opentsdb.report import Flags
@@ -31,22 +31,6 @@ NO_CODEC = "No histogram codec is configured"
 UNEXPECTED = "Unexpected exception"
 _FLOAT = struct.Struct(">f")
 _CODECS = 256
-
-
-def _parse_buckets(value: Any) -> dict[str, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise bad_json()
-    return {bounds: parse_integer(count) for bounds, count in value.items()}
-
-
-_EXTRA: dict[str, Extra] = {
-    "id": parse_integer,
-    "buckets": _parse_buckets,
-    "underflow": parse_integer,
-    "overflow": parse_integer,
-}
 
 
 class HistogramPoint(Incoming):
@@ -67,7 +51,7 @@ async def histogram(call: Call) -> Answer:
     """Store the histograms of a request."""
     call.allow("POST")
     flags = Flags.of(call.params)
-    points = parse_points(await call.read(), _EXTRA, HistogramPoint)
+    points = await read_points(await call.read(), HistogramBody, HistogramPoint)
     uids = await uids_of(call.scope, call.domain)
     return await write_exactly(call.scope, uids, points, flags, _collect)
 

@@ -10,7 +10,7 @@ from amondawa.errors import TooOld
 from amondawa.model.points import WriteBatch
 from amondawa.protocols.base import QuickAnswer, Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call
-from amondawa.protocols.opentsdb.incoming import Incoming, parse_points
+from amondawa.protocols.opentsdb.incoming import Incoming, read_points
 from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.put_columns import SeriesCache, Unusual, parse_columns
 from amondawa.protocols.opentsdb.put_points import Collect, Columns, collect_number, collect_points
@@ -45,7 +45,7 @@ class Putter:
         try:
             await write_durably(self._scope, uids, batch)
         except TooOld as error:
-            return _report_too_old(flags, error, parse_points(body), list(range(len(batch))), [])
+            return _report_too_old(flags, error, await read_points(body), list(range(len(batch))), [])
         return report(flags, len(batch), [])
 
     def begin(self, body: bytes, _takes_gzip: bool) -> Coroutine[Any, Any, QuickAnswer] | None:
@@ -72,13 +72,13 @@ class Putter:
         """Store the good points of a body that holds bad ones, or is written unusually."""
         pieces = split_points(body)
         if len(pieces) < FEW_POINTS:
-            return await write_exactly(self._scope, uids, parse_points(body), flags, collect_number)
+            return await write_exactly(self._scope, uids, await read_points(body), flags, collect_number)
         found = await sort_points(self._scope, uids, self._cache(uids), pieces)
         try:
             if found.kept:
                 await write_durably(self._scope, uids, found.batch())
         except TooOld as error:
-            return _report_too_old(flags, error, parse_points(body), found.kept, found.refused)
+            return _report_too_old(flags, error, await read_points(body), found.kept, found.refused)
         return report(flags, len(found.kept), found.refused)
 
     def _cache(self, uids: Uids) -> SeriesCache:

@@ -11,7 +11,8 @@ from typing import Any
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call
-from amondawa.protocols.opentsdb.incoming import Extra, Incoming, parse_points, parse_text
+from amondawa.protocols.opentsdb.incoming import Incoming, read_points
+from amondawa.protocols.opentsdb.point_schemas import RollupBody
 from amondawa.protocols.opentsdb.put import write_exactly
 from amondawa.protocols.opentsdb.put_points import Columns, Refused, check_tags, check_value, refuse_incomplete
 from amondawa.protocols.opentsdb.report import Flags
@@ -19,11 +20,7 @@ from amondawa.protocols.opentsdb.rollup_kind import FUNCTIONS, RollupKind, refus
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
 from amondawa.protocols.opentsdb.values import time_in_ms
 
-_EXTRA: dict[str, Extra] = {
-    "interval": parse_text,
-    "aggregator": parse_text,
-    "groupByAggregator": parse_text,
-}
+_EXTRA = ("interval", "aggregator", "groupByAggregator")
 
 
 class RollupPoint(Incoming):
@@ -39,7 +36,7 @@ async def rollup(call: Call) -> Answer:
     """Store the rollups of a request."""
     call.allow("POST")
     flags = Flags.of(call.params)
-    points = parse_points(await call.read(), _EXTRA, RollupPoint)
+    points = await read_points(await call.read(), RollupBody, RollupPoint)
     uids = await uids_of(call.scope, call.domain)
     return await write_exactly(call.scope, uids, points, flags, _collect)
 

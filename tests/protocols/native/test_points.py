@@ -12,7 +12,7 @@ from amondawa.errors import BadRequest
 from amondawa.model.points import WriteBatch
 from amondawa.model.series import Tags
 from amondawa.protocols.native.errors import Invalid
-from amondawa.protocols.native.points import build_batch, parse_series, series_at
+from amondawa.protocols.native.points import _explained, build_batch, parse_series, series_at
 
 TEXT_LIMIT = 100
 
@@ -245,3 +245,30 @@ def test_a_points_place_in_the_batch_leads_back_to_its_series():
         ]
     )
     assert [series_at(series, place) for place in range(3)] == [(0, 0), (2, 0), (2, 1)]
+
+
+LONGS = st.integers(-(2**63) - 2, 2**63 + 1) | st.integers(-5, 5)
+VALUES = LONGS | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9) | st.none() | st.booleans()
+NAMES = st.text(max_size=3) | st.integers()
+SERIES = st.fixed_dictionaries(
+    {"name": NAMES, "tags": st.dictionaries(st.text(max_size=2), NAMES, max_size=2)},
+    optional={
+        "timestamp": LONGS | st.floats(0, 9),
+        "value": VALUES,
+        "datapoints": st.lists(st.lists(VALUES, max_size=3) | st.tuples(LONGS, VALUES), max_size=3),
+        "ttl": LONGS,
+        "more": VALUES,
+    },
+)
+
+
+@given(st.lists(SERIES, max_size=3))
+def test_the_compiled_reader_takes_what_the_schema_takes_and_as_it_does(series: list[dict[str, Any]]):
+    body = json.dumps(series).encode()
+    readings = []
+    for read in (parse_series, _explained):
+        try:
+            readings.append([(one, [type(value) for value in one.values]) for one in read(body, 20)])
+        except Invalid as error:
+            readings.append(error.errors)
+    assert repr(readings[0]) == repr(readings[1])
