@@ -21,7 +21,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
+from compat_tests.dynamodb_local import CREDENTIALS
 from compat_tests.process import ROOT, Ports, ServerProcess
 from compat_tests.test_original_commands import FIRST_VERSION, post, written_and_read
 from compat_tests.wire import eventually
@@ -30,15 +30,6 @@ pytestmark = [pytest.mark.dynamodb, pytest.mark.filterwarnings("ignore::Deprecat
 SPACE = "manual"
 BLOCK_S = 20 * 60
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    reason = missing_tool()
-    if reason is not None:
-        pytest.skip(reason)
-    with dynamodb_local() as url:
-        yield url
 
 
 @pytest.fixture

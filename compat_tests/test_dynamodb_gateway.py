@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compat_tests.crash_campaign import SMALL_HEAD, Campaign
-from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
+from compat_tests.dynamodb_local import CREDENTIALS
 from compat_tests.process import ServerProcess
 from compat_tests.wire import call, stored, talk
 
@@ -18,15 +18,6 @@ pytestmark = pytest.mark.dynamodb
 ROUNDS = int(os.environ.get("DYNAMODB_CRASH_ROUNDS", "8"))
 START_MS = 1_700_000_000_000
 spaces = count()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    reason = missing_tool()
-    if reason is not None:
-        pytest.skip(reason)
-    with dynamodb_local() as url:
-        yield url
 
 
 @pytest.fixture

@@ -10,20 +10,11 @@ import pytest
 from amondawa.store.base import BlockStore
 from amondawa.store.dynamodb.client import client_maker
 from amondawa.store.dynamodb.store import DynamoStore
-from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
+from compat_tests.dynamodb_local import CREDENTIALS
 from tests.store.contract import StoreContract
 
 pytestmark = [pytest.mark.dynamodb, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 spaces = count()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    reason = missing_tool()
-    if reason is not None:
-        pytest.skip(reason)
-    with dynamodb_local() as url:
-        yield url
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ The gateway is in this process, so that its clock can be set; DynamoDB Local is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
 
@@ -22,7 +22,7 @@ from amondawa.model.points import Kind, WriteBatch
 from amondawa.model.query import MAX_TIME_MS, MIN_TIME_MS, Query, Selection
 from amondawa.settings import Settings
 from amondawa.store.dynamodb.store import DynamoStore
-from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
+from compat_tests.dynamodb_local import CREDENTIALS
 from tests.test_gateway import STEP, Pair, play
 
 pytestmark = [pytest.mark.dynamodb, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -31,15 +31,6 @@ DAY_MS = 24 * HOUR_MS
 DAY_S = 86_400
 START_MS = 20_000 * DAY_MS
 spaces = count()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    reason = missing_tool()
-    if reason is not None:
-        pytest.skip(reason)
-    with dynamodb_local() as url:
-        yield url
 
 
 @pytest.fixture(autouse=True)

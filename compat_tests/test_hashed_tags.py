@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from compat_tests.access import AccessKey, ac, add_key, wait_for
-from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
+from compat_tests.dynamodb_local import CREDENTIALS
 from compat_tests.process import ServerProcess
 from compat_tests.wire import call, eventually, talk
 
@@ -23,15 +23,6 @@ SEEN = "robert-example"
 TIME_S = 1_700_000_000
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 spaces = count()
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    reason = missing_tool()
-    if reason is not None:
-        pytest.skip(reason)
-    with dynamodb_local() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.dynamodb)])

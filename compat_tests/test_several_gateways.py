@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from compat_tests.cluster_campaign import ClusterCampaign
-from compat_tests.dynamodb_local import CREDENTIALS, dynamodb_local, missing_tool
+from compat_tests.dynamodb_local import CREDENTIALS
 from compat_tests.outage_proxy import outage_proxy
 from compat_tests.process import ServerProcess
 from compat_tests.wire import call, eventually, stored
@@ -21,15 +20,6 @@ SEED = int(os.environ.get("CLUSTER_SEED", "1"))
 
 
 START_MS = 1_700_000_000_000
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    reason = missing_tool()
-    if reason is not None:
-        pytest.skip(reason)
-    with dynamodb_local() as url:
-        yield url
 
 
 @pytest.mark.timeout(900)
