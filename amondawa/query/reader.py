@@ -47,6 +47,25 @@ class SeriesPoints:
     is_cut: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """What one query reads.
+
+    Attributes:
+        wanted: the rows to look for in chunks: block, base time (s) and refs (ascending).
+        view: what is in the head.
+        copies: rolled-up data to read in place of points.
+    """
+
+    metric: MetricSeries
+    query: Query
+    budget: Budget
+    now_ms: int
+    wanted: Sequence[tuple[Block, int, Int32s]]
+    view: HeadView
+    copies: Copies
+
+
 class Reader:
     """Reads series from chunks and head together; safe in any thread.
 
@@ -98,60 +117,39 @@ class Reader:
         budget.use_series(len(present))
         for group in _groups(present, wanted):
             copies = Copies(self._store, plan, selection.metric, group, self._head.view)
-            yield from self._read_group(
-                group, wanted, member_of(group, in_head), view, query, budget, now_ms, metric, copies
-            )
+            reading = _Reading(metric, query, budget, now_ms, wanted, view, copies)
+            yield from self._read_group(reading, group, member_of(group, in_head))
 
     def _read_group(
-        self,
-        group: Int32s,
-        wanted: Sequence[tuple[Block, int, Int32s]],
-        in_head: Int32s,
-        view: HeadView,
-        query: Query,
-        budget: Budget,
-        now_ms: int,
-        metric: MetricSeries,
-        copies: Copies,
-        is_again: bool = False,
+        self, reading: _Reading, group: Int32s, in_head: Int32s, *, is_again: bool = False
     ) -> Iterator[SeriesPoints]:
+        """Yield the series of a group; those of them that are in the head are `in_head`."""
+        query, budget = reading.query, reading.budget
         budget.check()
         parts: dict[int, list[Points]] = {ref: [] for ref in group.tolist()}
         rolled: dict[int, list[Rollup]] = {}
-        for block, base, refs in wanted:
-            fetched = self._fetch_rows(metric, block, base, member_of(group, refs), query, budget, copies)
+        for block, base, refs in reading.wanted:
+            fetched = self._fetch_rows(reading, block, base, member_of(group, refs))
             for ref, row in fetched.items():
                 if isinstance(row, StoredRow):
                     rolled.setdefault(ref, []).extend(row.rollups)
                 points = row.points if isinstance(row, StoredRow) else row
                 if len(trimmed := points.between(query.start_ms, query.end_ms)):
                     parts[ref].append(trimmed)
-        young = view.parts_of(in_head) if len(in_head) else {}
-        contested = _contested(rolled, view)
+        young = reading.view.parts_of(in_head) if len(in_head) else {}
+        contested = _contested(rolled, reading.view)
         if len(contested) and not is_again:
-            yield from self._again(group, contested, wanted, in_head, view, query, budget, now_ms, metric, copies)
+            yield from self._again(reading, group, contested, in_head)
             return
         in_order = replace(query, limit=0, descending=False) if rolled else query
         for ref, stored in parts.items():
             rollups, is_cut = _inside(rolled.get(ref, ()), query)
-            points = _finish(stored, young.get(ref), in_order if rollups else query, now_ms)
+            points = _finish(stored, young.get(ref), in_order if rollups else query, reading.now_ms)
             if len(points) or rollups:
                 budget.use_points(len(points) + sum(map(len, rollups)))
                 yield SeriesPoints(ref, points, rollups, is_cut)
 
-    def _again(
-        self,
-        group: Int32s,
-        contested: Int32s,
-        wanted: Sequence[tuple[Block, int, Int32s]],
-        in_head: Int32s,
-        view: HeadView,
-        query: Query,
-        budget: Budget,
-        now_ms: int,
-        metric: MetricSeries,
-        copies: Copies,
-    ) -> Iterator[SeriesPoints]:
+    def _again(self, reading: _Reading, group: Int32s, contested: Int32s, in_head: Int32s) -> Iterator[SeriesPoints]:
         """Read a group of which some series have points in the head among the times of rolled-up rows.
 
         Elsewhere a point may be met in chunks and in the head, for one of two equals is left out. Here both would count. So
@@ -159,31 +157,21 @@ class Reader:
         """
         rest = np.setdiff1d(group, contested).astype(np.int32)
         among = member_of(rest, in_head)
-        others = self._read_group(rest, wanted, among, view, query, budget, now_ms, metric, copies, is_again=True)
+        others = self._read_group(reading, rest, among, is_again=True)
         read = {one.ref: one for one in others}
         for _ in range(_TRIES):
             epoch = self.cache.epoch
             fresh = self._head.view()
-            among, beside = fresh.among(contested), copies.beside(fresh)
-            again = list(
-                self._read_group(contested, wanted, among, fresh, query, budget, now_ms, metric, beside, is_again=True)
-            )
+            anew = replace(reading, view=fresh, copies=reading.copies.beside(fresh))
+            again = list(self._read_group(anew, contested, fresh.among(contested), is_again=True))
             if self.cache.epoch == epoch:
                 break
         read |= {one.ref: one for one in again}
         yield from (read[ref] for ref in group.tolist() if ref in read)
 
-    def _fetch_rows(
-        self,
-        metric: MetricSeries,
-        block: Block,
-        base: int,
-        refs: Int32s,
-        query: Query,
-        budget: Budget,
-        copies: Copies,
-    ) -> dict[int, StoredPoints]:
+    def _fetch_rows(self, reading: _Reading, block: Block, base: int, refs: Int32s) -> dict[int, StoredPoints]:
         """Return the merged rows of series at one base time, from the cache or the store."""
+        query, budget = reading.query, reading.budget
         names: list[RowName] = [(ref, base) for ref in refs.tolist()]
         epoch = self.cache.epoch
         found = self.cache.find(names)
@@ -192,10 +180,10 @@ class Reader:
             budget.check()
             whole: dict[RowName, StoredPoints] = {}
             hashes = {
-                keys.row_key(metric.metric_key, base, self._registry.tags_key_of(name[0])): name
+                keys.row_key(reading.metric.metric_key, base, self._registry.tags_key_of(name[0])): name
                 for name in missing[at : at + FETCH_ROWS]
             }
-            if copied := copies.find(block, hashes, budget):
+            if copied := reading.copies.find(block, hashes, budget):
                 found.update(copied)
                 hashes = {row_key: name for row_key, name in hashes.items() if name not in copied}
             for row_key, items in self._store.query_many(block.datapoints_table, list(hashes)).items():
