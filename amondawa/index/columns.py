@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -176,6 +177,11 @@ class MetricSeries:
             pairs.update((name, column.values[code]) for code in used.tolist() if code != ABSENT)
         return pairs
 
+    def tag_codes(self, positions: Positions) -> list[tuple[str, Int32s, list[str]]]:
+        """Return the tags of some series: for each name, ascending, their codes (or ABSENT) and the values of the codes."""
+        count = self._refs.count
+        return [(name, column.codes(count)[positions], column.values) for name, column in sorted(self._columns.items())]
+
     def _narrow(self, one: TagFilter, wanted: list[int], positions: Positions | None) -> Positions:
         count = self._refs.count
         column = self._columns.get(one.name)
@@ -207,6 +213,20 @@ class MetricSeries:
             if name not in wanted:
                 kept &= column.codes(count) == ABSENT
         return _where(kept, positions)
+
+
+def tags_of(coded: Sequence[tuple[str, Int32s, list[str]]], series: int) -> list[Tags]:
+    """Return the tags (sorted by name) of so many series from what `tag_codes` gave; equal pairs are one object."""
+    columns: list[list[tuple[str, str] | None]] = []
+    for name, codes, values in coded:
+        used, at = np.unique(codes, return_inverse=True)
+        pairs = [None if code == ABSENT else (name, values[code]) for code in used.tolist()]
+        columns.append([pairs[place] for place in at.tolist()])
+    if not columns:
+        return [()] * series
+    if any(None in column for column in columns):
+        return [tuple(pair for pair in row if pair is not None) for row in zip(*columns, strict=True)]
+    return cast(list[Tags], list(zip(*columns, strict=True)))
 
 
 def _breadth(one: TagFilter) -> int:

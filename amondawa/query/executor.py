@@ -95,9 +95,11 @@ class Executor:
         started = time.perf_counter()
         rows_before, bytes_before = budget.rows_read, budget.bytes_read
         plan = RollupPlan.of(query)
+        found = list(self._reader.read(query, budget, now_ms, plan))
+        selection = query.selection
+        named = self._registry.series_many(selection.domain, selection.metric, [one.ref for one in found])
         read = [
-            RolledSeries(self._registry.series_of(one.ref), one.points, one.rollups, one.is_cut)
-            for one in self._reader.read(query, budget, now_ms, plan)
+            RolledSeries(series, one.points, one.rollups, one.is_cut) for series, one in zip(named, found, strict=True)
         ]
         clock = QueryClock(
             query.start_ms if query.clock_start_ms is None else query.clock_start_ms,

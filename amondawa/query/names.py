@@ -65,7 +65,7 @@ class NameReader:
         """Return matching series with rows in the range, in order of creation; no metric name = every metric."""
         if selection.metric:
             refs = self._reader.series_in(selection, start_ms, end_ms)
-            return [self._registry.series_of(ref) for ref in refs.tolist()]
+            return self._registry.series_many(selection.domain, selection.metric, refs.tolist())
         found: list[int] = []
         for metric in self.metric_names(selection.domain):
             own = Selection(selection.domain, metric, selection.filters, selection.only_tags)

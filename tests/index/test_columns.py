@@ -36,6 +36,21 @@ def test_a_match_is_what_testing_each_series_gives(
     assert registry.match(selection).tolist() == expected
 
 
+@given(st.lists(TAGS, min_size=1, max_size=30), st.data())
+def test_series_that_are_named_together_are_those_that_are_named_one_by_one(
+    series: list[tuple[tuple[str, str], ...]], data: st.DataObject
+) -> None:
+    registry = SeriesRegistry()
+    refs = [registry.resolve("d", metric, tags) for tags in series for metric in ("m", "other")]
+    own = sorted({ref for ref in refs if registry.series_of(ref).metric == "m"})
+    asked = data.draw(st.lists(st.sampled_from(own)))
+    assert registry.series_many("d", "m", asked) == [registry.series_of(ref) for ref in asked]
+
+
+def test_a_metric_that_was_never_met_has_no_series() -> None:
+    assert SeriesRegistry().series_many("d", "m", []) == []
+
+
 def test_posting_lists_and_young_tail_agree_while_a_metric_grows() -> None:
     registry = SeriesRegistry()
     expected: list[int] = []
