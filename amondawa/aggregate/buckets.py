@@ -249,7 +249,7 @@ def cut_unmerged(times_ms: Int64s, lengths: Sequence[int], buckets: Buckets) -> 
 
 def ascends(times_ms: Int64s) -> bool:
     """Say whether no time is smaller than the one before."""
-    return bool((times_ms[1:] >= times_ms[:-1]).all())
+    return len(times_ms) < 2 or bool((times_ms[1:] >= times_ms[:-1]).all())
 
 
 def _runs_of_numbers(numbers: Int64s) -> Runs:

@@ -14,7 +14,7 @@ from amondawa.aggregate.merge import merged
 from amondawa.aggregate.reduce import MAX, MIN, SUM, Reduction, place
 from amondawa.aggregate.stages import AGGREGATORS
 from amondawa.aggregate.streams import highest_kind, holds_numbers
-from amondawa.model.points import Float64s, Int64s, Kind, Points
+from amondawa.model.points import Float64s, Int64s, Kind, Points, numbers_of
 from amondawa.model.query import Clock
 from amondawa.model.result import Frame
 from amondawa.model.timespan import UTC_ZONE, Span, Unit, Zone
@@ -107,8 +107,7 @@ class _OrderBlind(RangeStage):
         """Return one value a run of the streams laid end to end, float64[m]."""
         if self.reduction is None:
             return np.zeros(len(runs.firsts))
-        values = parts[0].numbers() if len(parts) == 1 else np.concatenate([part.numbers() for part in parts])
-        return self.reduction.run(values, runs.firsts)
+        return self.reduction.run(numbers_of(parts), runs.firsts)
 
     def _reduce(self, frame: Frame, origin_ms: int) -> Frame:
         if len(frame.parts) == 1 or not _lie_side_by_side(frame.parts, origin_ms):
