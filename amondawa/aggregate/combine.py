@@ -20,6 +20,9 @@ from amondawa.aggregate.members import Bools, FloatReduction, LongReduction
 from amondawa.aggregate.registry import Registry
 from amondawa.model.points import Float64s, Int64s, Kind, Points, UInt8s, same_kind
 
+LEAST_DOUBLE = 5e-324
+"""Java's Double.MIN_VALUE, the least positive double"""
+LEAST_LONG = -(2**63)
 BLOCK_CELLS = 1 << 18
 """members times times worked on at once; bounds the memory of a large group"""
 
@@ -31,6 +34,8 @@ class Gap(Enum):
     ZERO = "zero"
     PREVIOUS = "previous"
     SKIP = "skip"
+    LEAST = "least"
+    """among integers the least one, among floats Java's least positive double: so mimmax never falls below that"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def _register() -> None:
         "count": Combination(m.count_floats, m.count_longs),
         "zimsum": Combination(m.sum_floats, m.sum_longs, Gap.ZERO),
         "mimmin": Combination(m.minimum_floats, m.minimum_longs, Gap.SKIP),
-        "mimmax": Combination(m.maximum_floats, m.maximum_longs, Gap.SKIP),
+        "mimmax": Combination(m.maximum_floats, m.maximum_longs, Gap.LEAST),
         "first": Combination(m.first_floats, m.first_longs, Gap.ZERO),
         "last": Combination(m.last_floats, m.last_longs, Gap.ZERO),
         "pfsum": Combination(m.sum_floats, m.sum_longs, Gap.PREVIOUS),
@@ -238,6 +243,8 @@ def _floats(streams: Sequence[Points], slots: Sequence[_Slots], how: Combination
         between = slot.between
         if gap is Gap.ZERO:
             row[between] = 0.0
+        elif gap is Gap.LEAST:
+            row[between] = LEAST_DOUBLE
         elif gap is Gap.LINEAR and len(between):
             left = slot.left[between]
             x0, y0 = stream.times_ms[left], own[left]
@@ -254,6 +261,8 @@ def _longs(streams: Sequence[Points], slots: Sequence[_Slots], how: Combination,
         between = slot.between
         if how.gap is Gap.ZERO:
             row[between] = 0
+        elif how.gap is Gap.LEAST:
+            row[between] = LEAST_LONG
         elif how.gap is Gap.LINEAR and len(between):
             left = slot.left[between]
             x0, y0 = stream.times_ms[left], own[left]

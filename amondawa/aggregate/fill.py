@@ -59,11 +59,17 @@ class Fill(Enum):
     NAN = "nan"
     NULL = "null"
     ZERO = "zero"
+    SCALAR = "scalar"
+    """nothing: no value goes with it, so empty buckets are refused"""
 
     @property
     def value_of_empty(self) -> float:
         """The value put into empty buckets; NULL is NaN until it is written out."""
         return 0.0 if self is Fill.ZERO else float("nan")
+
+
+class EmptyBucket(BadRequest):
+    """A bucket without points where the fill cannot stand one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,7 @@ class DownsampleSeries:
 
         Raises:
             BadRequest: no such function.
+            EmptyBucket: a bucket is empty and the fill is SCALAR.
             LimitExceeded: more buckets to fill than BUCKET_LIMIT, over all series.
         """
         reducer = _Reducer(self, len(frames))
@@ -251,4 +258,6 @@ class _Reducer:
         known = where < len(filled)
         known[known] = self._filled[where[known]] == stamps[known]
         filled[where[known]] = values[known]
+        if self._stage.how.fill is Fill.SCALAR and np.count_nonzero(known) < len(filled):
+            raise EmptyBucket("unhandled fill policy")
         return Points.doubles(self._filled, filled)

@@ -12,13 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from amondawa.aggregate.combine import Combination, combine
+from amondawa.aggregate.combine import LEAST_DOUBLE, LEAST_LONG, Combination, combine
 from amondawa.aggregate.members import Bools
 from amondawa.model.points import Float64s, Int64s, Points
 
-LEAST_DOUBLE = 5e-324
-"""where the largest double begins: Java's least positive double, so that negative ones never rank by themselves"""
-LEAST_LONG = -(2.0**63)
 LAST_MS = 2**63 - 1
 
 
@@ -31,7 +28,8 @@ class _Lists:
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self.largest_long = np.full(places, LEAST_LONG)
+        self.largest_long = np.full(places, float(LEAST_LONG))
+        # The largest double begins at the least positive one, so negative ones never rank by themselves.
         self.largest_double = np.full(places, LEAST_DOUBLE)
         self.last_long: Float64s | None = None
         self.last_double: Float64s | None = None

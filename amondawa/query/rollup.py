@@ -182,9 +182,9 @@ class RollupPlan:
 
     def _averaged(self, sums: list[Frame], counts: list[Frame], clock: Clock) -> list[Frame]:
         """Divide the sums of the buckets by their counts; texts pass through."""
-        add = _summing(self.stage, Fill.NAN)
-        parts = zip(add.apply(sums, clock), add.apply(counts, clock), strict=True)
         fill = self.stage.how.fill if isinstance(self.stage, DownsampleSeries) else Fill.NONE
+        add = _summing(self.stage, Fill.SCALAR if fill is Fill.SCALAR else Fill.NAN)
+        parts = zip(add.apply(sums, clock), add.apply(counts, clock), strict=True)
         return [self._divided(total, count, fill) for total, count in parts]
 
     @staticmethod

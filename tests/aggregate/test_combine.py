@@ -63,6 +63,8 @@ def _value_at(stream: Stream, time: int, gap: Gap, integer: bool) -> int | float
         return y0
     if gap is Gap.ZERO:
         return 0
+    if gap is Gap.LEAST:
+        return -(2**63) if integer else 5e-324
     if gap is Gap.SKIP:
         return None
     x1, y1 = next((at, value) for at, value in stream if at > time)
@@ -152,3 +154,14 @@ def test_large_integers_stay_exact():
     values = [9007199254740993, 4611686018427387904, -4611686018427387907]
     got = pairs(combine([points_of(list(enumerate(values)))], how("max")))
     assert [value for _, value in got] == values
+
+
+def test_in_a_gap_mimmax_takes_the_least_positive_double_among_floats_and_nothing_among_integers():
+    a: Stream = [(0, -1.5), (20, -2.5)]
+    assert pairs(combine([points_of(a), points_of([(10, -7.5)])], how("mimmax"))) == [
+        (0, -1.5),
+        (10, 5e-324),
+        (20, -2.5),
+    ]
+    whole: Stream = [(0, -1), (20, -2)]
+    assert pairs(combine([points_of(whole), points_of([(10, -7)])], how("mimmax"))) == [(0, -1), (10, -7), (20, -2)]

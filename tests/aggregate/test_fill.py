@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amondawa.aggregate.combine import COMBINATIONS
-from amondawa.aggregate.fill import RUN_FUNCTIONS, DownsampleSeries, Downsampling, Fill
+from amondawa.aggregate.fill import RUN_FUNCTIONS, DownsampleSeries, Downsampling, EmptyBucket, Fill
 from amondawa.aggregate.grid import Grid
 from amondawa.errors import BadRequest, LimitExceeded
 from amondawa.model.points import Points
@@ -89,6 +89,16 @@ def test_a_fill_gives_every_bucket_of_the_range(stream: list[tuple[int, float]],
             assert value == bare[start_ms]
         else:
             assert value == 0.0 if fill is Fill.ZERO else math.isnan(value)
+
+
+def test_a_scalar_fill_has_no_value_for_an_empty_bucket():
+    every_minute = Points.doubles(T + np.arange(60, dtype=np.int64) * MINUTE_MS, np.ones(60))
+    scalar = Downsampling(MINUTE, "sum", Fill.SCALAR)
+    assert len(downsample(every_minute, scalar)) == 60
+    with pytest.raises(EmptyBucket, match="unhandled fill policy"):
+        downsample(every_minute.take(slice(1, None)), scalar)
+    whole = Downsampling(Grid(1, Unit.MILLISECONDS, 1, whole=(T, T + 3_600_000)), "sum", Fill.SCALAR)
+    assert downsample(every_minute, whole) == {T: 60.0}
 
 
 def test_every_aggregator_but_none_downsamples():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from amondawa.aggregate.fill import EmptyBucket
 from amondawa.model.result import Result
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.data_query import CheckedQuery
+from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.lower import Lowered, RangeClock, lower
 from amondawa.protocols.opentsdb.render import Answered
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
@@ -22,7 +24,7 @@ async def evaluate(scope: Scope, domain: str, query: CheckedQuery, finish: Finis
     """Carry out every sub query and return what `finish` makes of the answers, which are in the order asked.
 
     Raises:
-        TsdbError: a name or an id is unknown.
+        TsdbError: a name or an id is unknown, a bucket is empty that may not be.
         LimitExceeded, Cancelled, Unavailable: as the gateway says; whatever `finish` raises.
     """
     uids = await uids_of(scope, domain)
@@ -36,7 +38,10 @@ async def evaluate(scope: Scope, domain: str, query: CheckedQuery, finish: Finis
 
         return await scope.gateway.query([one for each in lowered for one in each.queries], answer, label), lowered
 
-    out, lowered = await uids.settled(read)
+    try:
+        out, lowered = await uids.settled(read)
+    except EmptyBucket as error:
+        raise TsdbError(str(error), 400, str(error)) from error
     if query.asked.delete:
         await _delete(scope, lowered)
     return out

@@ -15,7 +15,7 @@ from amondawa.model.result import Frame
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.expression_query import Expression, ExpressionQuery, Join
 from amondawa.protocols.opentsdb.javamap import SMALLEST_MAP, java_order
-from amondawa.protocols.opentsdb.render import common_tags
+from amondawa.protocols.opentsdb.render import by_id, tags_of
 from amondawa.protocols.opentsdb.uid import Uids
 
 NO_VALUE = float("nan")
@@ -59,7 +59,7 @@ class Variable:
 
 def line_of(frame: Frame, uids: Uids) -> Line:
     """Return a result of a sub query as a line."""
-    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
+    tags, aggregated = tags_of(frame, uids)
     return Line((uids.wire_name("metric", frame.metric),), tags, tuple(aggregated), frame.points)
 
 
@@ -146,8 +146,10 @@ def evaluate_one(expression: Expression, formula: Formula, known: Mapping[str, V
         rows = join(variables, expression.join, uids)
     except NoIntersection as error:
         raise _wrong(_no_intersection(expression, formula, variables)) from error
-    lines = compute(formula, variables, rows)
-    return Variable(lines, NO_VALUE if expression.fill is None else expression.fill.value)
+    lines = [
+        replace(line, aggregated=tuple(by_id(line.aggregated, uids))) for line in compute(formula, variables, rows)
+    ]
+    return Variable(tuple(lines), NO_VALUE if expression.fill is None else expression.fill.value)
 
 
 def _no_intersection(expression: Expression, formula: Formula, variables: Sequence[Variable]) -> str:

@@ -25,7 +25,7 @@ from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.javamap import java_order
 from amondawa.protocols.opentsdb.numbers_text import java_double
-from amondawa.protocols.opentsdb.render import Answered, common_tags
+from amondawa.protocols.opentsdb.render import Answered, tags_of
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.uri import parse_query
 
@@ -99,8 +99,8 @@ def _asked(params: Params, now_ms: int) -> CheckedQuery:
 
 
 def _curve(frame: Frame, uids: Uids) -> Curve:
-    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
-    return Curve(uids.wire_name("metric", frame.metric), dict(tags), list(aggregated), frame.points)
+    tags, aggregated = tags_of(frame, uids)
+    return Curve(uids.wire_name("metric", frame.metric), tags, aggregated, frame.points)
 
 
 def ascii_lines(curve: Curve) -> Iterator[str]:

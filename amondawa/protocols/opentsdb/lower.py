@@ -22,6 +22,7 @@ from amondawa.protocols.opentsdb.errors import NoSuchId, NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.histogram_query import histogram_stages
 from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.rollup_kind import NOT_CONFIGURED
 from amondawa.protocols.opentsdb.rollup_names import GROUPED_TAG, grouped_values
 from amondawa.protocols.opentsdb.uid import UID_HEX, Uids
 from amondawa.protocols.opentsdb.uid_text import hex_problem
@@ -102,10 +103,16 @@ async def _rolled_up(
 
 
 async def _selections(sub: CheckedSubQuery, uids: Uids) -> list[Selection]:
-    """Return what to read, rollups aside."""
+    """Return what to read, rollups aside.
+
+    Raises:
+        TsdbError: 400, it asks for pre-aggregates and there are none without rollups.
+    """
     selections = await _raw_selections(sub, uids)
-    if not sub.asked.pre_aggregate or not uids.rollups.intervals_ms:
+    if not sub.asked.pre_aggregate:
         return selections
+    if not uids.rollups.intervals_ms:
+        raise TsdbError(NOT_CONFIGURED, 400, NOT_CONFIGURED)
     return [_pre_aggregated(one, sub.aggregator, uids) for one in selections]
 
 

@@ -7,7 +7,7 @@ Numbers look as Java prints them: integers plain, floats with a point (`3.0`), f
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +97,7 @@ def lines_of(answered: Answered, uids: Uids) -> list[Line]:
 
 
 def _line_of(answered: Answered, frame: Frame, uids: Uids) -> Line:
-    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
+    tags, aggregated = tags_of(frame, uids)
     suffix = "".join(str(group["suffix"]) for group in frame.groups)
     metric = uids.wire_name("metric", frame.metric) + suffix
     return Line(answered.sub, metric, tags, aggregated, frame.points, frame.members, stats=answered.stats)
@@ -177,6 +177,17 @@ def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
             values.setdefault(name, set()).add(value)
     tags = {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
     return tags, [name for name, found in values.items() if len(found) > 1]
+
+
+def tags_of(frame: Frame, uids: Uids) -> tuple[dict[str, str], list[str]]:
+    """Return the tags that the members of a frame agree on, and the names of those they differ in, by their ids."""
+    tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
+    return tags, by_id(aggregated, uids)
+
+
+def by_id(names: Iterable[str], uids: Uids) -> list[str]:
+    """Return names of tags in the order of their ids, which is that of the original's lists."""
+    return sorted(names, key=lambda name: uids.id_of("tagk", name) or 0)
 
 
 def _annotations(page: Page, line: Line) -> dict[str, Any]:

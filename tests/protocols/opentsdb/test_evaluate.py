@@ -6,6 +6,7 @@ import pytest
 from amondawa.model.points import Points, WriteBatch
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, check
+from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.render import Answered
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
@@ -53,6 +54,14 @@ async def test_nothing_is_deleted_when_the_answer_fails(tsdb: Served):
     with pytest.raises(ArithmeticError):
         await evaluate(tsdb.scope, "default", checked("sum:m", delete=True), fail)
     assert await evaluate(tsdb.scope, "default", checked("sum:m"), totals) == [("sum", 5)]
+
+
+async def test_an_empty_bucket_under_a_scalar_fill_is_refused(tsdb: Served):
+    await tsdb.put("m")
+    with pytest.raises(TsdbError) as refused:
+        await evaluate(tsdb.scope, "default", checked("sum:1m-avg-scalar:m"), totals)
+    assert (refused.value.status, refused.value.message) == (400, "unhandled fill policy")
+    assert refused.value.details == refused.value.message
 
 
 async def test_series_of_other_protocols_get_ids_when_they_are_read(tsdb: Served):

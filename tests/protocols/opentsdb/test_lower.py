@@ -71,6 +71,14 @@ async def test_none_groups_nothing_whatever_the_filters_say(uids: Uids):
     assert isinstance(stage, CombineGroups) and stage.group is None
 
 
+async def test_pre_aggregates_are_refused_without_rollups_once_all_names_are_known(uids: Uids):
+    with pytest.raises(NoSuchName):
+        await lowered(uids, parse_m("sum:pre-agg:m{host=nosuch}"))
+    with pytest.raises(TsdbError) as refused:
+        await lowered(uids, parse_m("sum:pre-agg:m"))
+    assert (refused.value.status, refused.value.message) == (400, "No rollup or aggregations were configured")
+
+
 async def test_series_named_by_id_are_read_one_by_one_and_grouped_after(uids: Uids):
     series = [Series.of("default", "m", {"host": host, "dc": "x"}) for host in ("a", "b")]
     tsuids = tuple(uids.tsuid(one) for one in series)

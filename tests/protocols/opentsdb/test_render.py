@@ -8,9 +8,19 @@ from hypothesis import strategies as st
 
 from amondawa.errors import LimitExceeded
 from amondawa.model.points import Kind, Points
+from amondawa.model.result import Frame
 from amondawa.model.series import Series
 from amondawa.protocols.opentsdb import render
-from amondawa.protocols.opentsdb.render import common_tags, float_texts, java_double, number_texts, render_points
+from amondawa.protocols.opentsdb.render import (
+    common_tags,
+    float_texts,
+    java_double,
+    number_texts,
+    render_points,
+    tags_of,
+)
+from amondawa.protocols.opentsdb.uid import Uids
+from tests.naive import NaiveGateway
 
 T = 1_356_998_400_000
 
@@ -96,6 +106,14 @@ def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch)
     pieces.add(b"0123456789")
     with pytest.raises(LimitExceeded, match="larger than the limit of 10 bytes"):
         pieces.add(b"x")
+
+
+def test_tags_that_members_differ_in_stand_in_the_order_of_their_ids():
+    uids = Uids(NaiveGateway(), "d")
+    uids.register("m", [("host", "a")])
+    rows = (uids.register("m", [("host", host), ("dc", host), ("rack", "1")]) for host in "ab")
+    members = tuple(Series("d", metric, tags) for metric, tags in rows)
+    assert tags_of(Frame("m", members, ()), uids) == ({"rack": "1"}, ["host", "dc"])
 
 
 def test_a_tag_that_only_some_members_have_is_common_when_those_agree():
