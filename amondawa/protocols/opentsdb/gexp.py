@@ -1,16 +1,9 @@
-"""Graphite-like expressions of /api/query/gexp: grammar and functions.
-
-    expression = name "(" parameter {"," parameter} ")"
-    parameter  = expression | metric | word
-    metric     = agg ":" [word ":"] [word ":"] word ["{" tag "=" value {"," tag "=" value} "}"]
-
-Source: suite query_gexp.
-"""
+"""The functions of the graphite-like expressions of /api/query/gexp. Source: suite query_gexp."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,23 +11,19 @@ import numpy as np
 from amondawa.aggregate import ranks, series_functions
 from amondawa.aggregate.formula import parse_formula
 from amondawa.model.points import Float64s, Points
-from amondawa.protocols.opentsdb.data_query import CheckedSubQuery, SubQuery
+from amondawa.protocols.opentsdb.data_query import CheckedSubQuery
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.expression import Line as JoinedLine
 from amondawa.protocols.opentsdb.expression import Variable, described, join
 from amondawa.protocols.opentsdb.expression_query import Join
-from amondawa.protocols.opentsdb.render import Line
+from amondawa.protocols.opentsdb.gexp_grammar import CallNode, MetricNode
+from amondawa.protocols.opentsdb.render import Line, by_id
 from amondawa.protocols.opentsdb.uid import Uids
-from amondawa.protocols.opentsdb.uri import parse_m
 
-INTERNAL = 500
-MAX_DEPTH = 64
 MAX_SERIES = 26
 MAX_INT = 2**31 - 1
 INT_DIGITS = 10
 
-_WORD = re.compile(r"\s*(\*|[A-Za-z0-9\-_#/$@|.'\[\]]+)")
-_SPACE = re.compile(r"[ \t\n\r]*")
 _WINDOW_MS = {
     "day": 86_400_000,
     "d": 86_400_000,
@@ -48,132 +37,30 @@ _WINDOW_MS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MetricNode:
-    """A metric in an expression: the sub query it asks for."""
+class Results:
+    """What the sub queries gave, handed to the metrics of expressions one by one.
 
-    sub: SubQuery
+    Equal sub queries were asked once, and those beside the expressions come first; the metrics do not know, as the
+    original's: the first one takes the first results, and so on.
 
-
-@dataclass(frozen=True, slots=True)
-class CallNode:
-    """A function with its series, in order, and its other parameters."""
-
-    function: str
-    series: tuple[MetricNode | CallNode, ...]
-    words: tuple[str, ...]
-
-    def metrics(self) -> list[SubQuery]:
-        """Return the sub queries in it, in order."""
-        return [sub for one in self.series for sub in _metrics_of(one)]
-
-
-def _metrics_of(node: MetricNode | CallNode) -> list[SubQuery]:
-    return [node.sub] if isinstance(node, MetricNode) else node.metrics()
-
-
-# grammar --------------------------------------------------------------------------------------------------------------
-
-
-class _NoParse(Exception):
-    """The text does not follow the grammar."""
-
-
-def parse_gexp(text: str) -> CallNode:
-    """Parse one `exp` parameter; what follows the last parenthesis is passed over.
-
-    Raises:
-        TsdbError: 500 for a text or function it does not know, as the original answers; 400 for a metric that is not right.
+    Args:
+        answers: the results of each sub query, in the order asked.
     """
-    try:
-        return _Reader(text).call(0)
-    except _NoParse as error:
-        raise TsdbError(f"Failed to parse {text}", INTERNAL) from error
 
+    def __init__(self, answers: Sequence[Sequence[Line]]) -> None:
+        self._answers = answers
+        self._taken = 0
 
-class _Reader:
-    """A recursive descent over one expression."""
+    def take(self) -> list[Line]:
+        """Return the results of the next metric.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-
-    def call(self, depth: int) -> CallNode:
-        """Read a function with its parameters."""
-        if depth > MAX_DEPTH:
-            raise _NoParse
-        function = self._word()
-        if function not in FUNCTIONS:
-            raise TsdbError(f"Function {function} has not been implemented", INTERNAL)
-        self._expect("(")
-        series: list[MetricNode | CallNode] = []
-        words: list[str] = []
-        while True:
-            self._parameter(function, series, words, depth)
-            if not self._take(","):
-                break
-        self._expect(")")
-        return CallNode(function, tuple(series), tuple(words))
-
-    def _parameter(self, function: str, series: list[MetricNode | CallNode], words: list[str], depth: int) -> None:
-        start = self._at
-        word = self._word()
-        following = self._peek()
-        if following == "(":
-            self._at = start
-            series.append(self.call(depth + 1))
-        elif following == ":":
-            series.append(MetricNode(parse_m(self._metric(word))))
-        else:
-            words.append(word)
-            return
-        if words:
-            names = ",".join(sub.metric or "" for node in series for sub in _metrics_of(node))
-            raise _wrong(f"Unknown parameter type: null in tree: {function}({names})")
-
-    def _metric(self, aggregator: str) -> str:
-        """Read on to the end of a metric; return it without blanks."""
-        words = [aggregator]
-        while len(words) < 4 and self._take(":"):
-            words.append(self._word())
-        return ":".join(words) + (self._tags() if self._take("{") else "")
-
-    def _tags(self) -> str:
-        pairs = []
-        while True:
-            name = self._word()
-            self._expect("=")
-            pairs.append(f"{name}={self._word()}")
-            if not self._take(","):
-                break
-        self._expect("}")
-        return "{" + ",".join(pairs) + "}"
-
-    def _word(self) -> str:
-        match = _WORD.match(self._text, self._at)
-        if match is None:
-            raise _NoParse
-        self._at = match.end()
-        return match[1]
-
-    def _peek(self) -> str:
-        blank = _SPACE.match(self._text, self._at)
-        self._at = self._at if blank is None else blank.end()
-        return self._text[self._at : self._at + 1]
-
-    def _take(self, sign: str) -> bool:
-        found = self._peek() == sign
-        self._at += found
-        return found
-
-    def _expect(self, sign: str) -> None:
-        if not self._take(sign):
-            raise _NoParse
-
-
-# functions ------------------------------------------------------------------------------------------------------------
-
-Results = Mapping[SubQuery, Sequence[Line]]
+        Raises:
+            TsdbError: 400, there are no more.
+        """
+        if self._taken >= len(self._answers):
+            raise _wrong(f"Index {self._taken} out of bounds for length {len(self._answers)}")
+        self._taken += 1
+        return list(self._answers[self._taken - 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +85,36 @@ Function = Callable[[list[list[Line]], Sequence[str], Setting], list[Line]]
 
 
 def evaluate_gexp(node: CallNode, results: Results, setting: Setting) -> list[Line]:
-    """Carry an expression out; the results may have points outside the range.
+    """Carry an expression out; the results may have points outside the range, and are to be `walked` before they are read.
 
     Args:
         node: the expression.
-        results: what its sub queries gave.
+        results: what the sub queries gave.
         setting: what else functions need.
 
     Raises:
-        TsdbError: 400, a parameter is missing or not right.
+        TsdbError: 400, a parameter is missing, not right or out of place; a metric has no results.
     """
-    inputs = [
-        list(results[one.sub]) if isinstance(one, MetricNode) else evaluate_gexp(one, results, setting)
-        for one in node.series
-    ]
+    inputs = [_input(one, results, setting) for one in node.series[: node.leading]]
+    if len(inputs) < len(node.series):
+        raise _wrong(f"Unknown parameter type: null in tree: {node.shown()}")
     return FUNCTIONS[node.function](inputs, node.words, setting) if inputs else []
+
+
+def _input(node: MetricNode | CallNode, results: Results, setting: Setting) -> list[Line]:
+    return results.take() if isinstance(node, MetricNode) else evaluate_gexp(node, results, setting)
+
+
+def walked(lines: Iterable[Line]) -> list[Line]:
+    """Return lines whose points are about to be read.
+
+    Raises:
+        TsdbError: 400, one is of arithmetic over series that do not have equally many points.
+    """
+    found = list(lines)
+    if any(line.unpaired for line in found):
+        raise _wrong("No more elements")
+    return found
 
 
 def _wrong(text: str) -> TsdbError:
@@ -220,7 +122,8 @@ def _wrong(text: str) -> TsdbError:
 
 
 def _each(inputs: list[list[Line]], change: Callable[[Points], Points]) -> list[Line]:
-    return [replace(line, points=change(line.points), computed=False) for lines in inputs for line in lines]
+    found = walked(line for lines in inputs for line in lines)
+    return [replace(line, points=change(line.points), computed=False) for line in found]
 
 
 def _alias(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
@@ -230,8 +133,10 @@ def _alias(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> 
     """
     if not words:
         raise _wrong("Missing the alias")
-    if any(line.computed for lines in inputs for line in lines):
-        raise _wrong("-1")
+    for lines in inputs:
+        for line in lines:
+            if walked([line])[0].computed:
+                raise _wrong("-1")
     out = []
     for line in _each(inputs, series_functions.absolute):
         name = ",".join(words)
@@ -303,7 +208,11 @@ def _highest(rank: Callable[[Sequence[Points], int, int], Sequence[float]], need
         count = _int32(words[0])
         if count < 1:
             raise _wrong(f"Top n value must be greater than zero: {count}")
-        lines = [line for group in inputs for line in group if len(line.points) or not need_points]
+        lines = [
+            line for line in walked(line for group in inputs for line in group) if len(line.points) or not need_points
+        ]
+        if lines and not any(len(setting.within(line.points)) for line in lines):
+            raise _wrong("No series has a point in the range")
         found = ranks.highest(rank([line.points for line in lines], setting.start_ms, setting.end_ms), count)
         return [replace(lines[at], computed=False) for at in found]
 
@@ -329,32 +238,46 @@ def _arithmetic(sign: str) -> Function:
             raise _wrong(f"Must have 2 to {MAX_SERIES} series, got {len(inputs)} instead")
         if any(line.renamed for lines in inputs for line in lines):
             raise _wrong("Wrong id.length = 0 which is != 3 required for 'metrics'")
-        variables = [Variable(tuple(_joinable(line) for line in lines), 0.0) for lines in inputs]
+        sources = [[(_joinable(line), line) for line in lines] for lines in inputs]
+        variables = [Variable(tuple(joinable for joinable, _ in pairs), 0.0) for pairs in sources]
         rows = join(variables, Join(aggregated_tags=False), setting.uids)
+        unpaired = {joinable for pairs in sources for joinable, line in pairs if line.unpaired}
         first = next((line for lines in inputs for line in lines), None)
-        return [] if first is None else [_in_step(sign, row, first.sub) for row in rows]
+        return [] if first is None else [_in_step(sign, row, unpaired, first.sub, setting.uids) for row in rows]
 
     return apply
 
 
-def _in_step(sign: str, row: Sequence[JoinedLine | None], sub: CheckedSubQuery) -> Line:
+def _in_step(
+    sign: str, row: Sequence[JoinedLine | None], unpaired: Set[JoinedLine], sub: CheckedSubQuery, uids: Uids
+) -> Line:
     """Compute over the series of a row point by point: the first points of all, the second ones, and so on.
 
-    A missing series, and NaN, count as 0. The time of a result is the earliest of the times of its points.
-
-    Raises:
-        TsdbError: 400, the series do not have equally many points.
+    A missing series, and NaN, count as 0. The time of a result is the earliest of the times of its points. Series that do
+    not have equally many points give a line that is `unpaired`, as do those that are.
     """
     lines = [line for line in row if line is not None]
     length = len(lines[0].points)
-    if any(len(line.points) != length for line in lines):
-        raise _wrong("No more elements")
+    wrong = any(line in unpaired or len(line.points) != length for line in lines)
+    points = Points.empty() if wrong else _points_in_step(sign, row, lines, length)
+    made = described(row, 0, points)
+    return Line(
+        sub,
+        made.metrics[0],
+        made.tags,
+        by_id(made.aggregated, uids),
+        made.points,
+        bare_annotations=True,
+        computed=True,
+        unpaired=wrong,
+    )
+
+
+def _points_in_step(sign: str, row: Sequence[JoinedLine | None], lines: Sequence[JoinedLine], length: int) -> Points:
     names = [chr(ord("a") + at) for at in range(len(row))]
     columns = {name: _column(line, length) for name, line in zip(names, row, strict=True)}
     values = parse_formula(f" {sign} ".join(names)).evaluate(columns, length)
-    times = np.minimum.reduce([line.points.times_ms for line in lines])
-    made = described(row, 0, Points.doubles(times, values))
-    return Line(sub, made.metrics[0], made.tags, made.aggregated, made.points, bare_annotations=True, computed=True)
+    return Points.doubles(np.minimum.reduce([line.points.times_ms for line in lines]), values)
 
 
 def _column(line: JoinedLine | None, length: int) -> Float64s:

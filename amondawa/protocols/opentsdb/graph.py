@@ -93,7 +93,7 @@ def _asked(params: Params, now_ms: int) -> CheckedQuery:
         TsdbError: 400, also for what the API answers with 500.
     """
     try:
-        return check(replace(parse_query(params), whole_rows="ascii" in params), now_ms)
+        return check(replace(parse_query(params, expressions=False), whole_rows="ascii" in params), now_ms)
     except TsdbError as error:
         raise TsdbError(error.message, 400, error.details) from error
 

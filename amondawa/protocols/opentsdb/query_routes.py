@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.calls import Answer, Call, Handler, parse_json
-from amondawa.protocols.opentsdb.data_query import ROW_MS, CheckedQuery, DataQuery, SubQuery, check
+from amondawa.protocols.opentsdb.data_query import ROW_MS, CheckedQuery, DataQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, method_not_allowed
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_of, within
 from amondawa.protocols.opentsdb.expression_query import check_expressions, check_reads
 from amondawa.protocols.opentsdb.expression_render import render_outputs
 from amondawa.protocols.opentsdb.expression_schemas import load_expression_query
-from amondawa.protocols.opentsdb.gexp import Setting, evaluate_gexp, parse_gexp
+from amondawa.protocols.opentsdb.gexp import Results, Setting, evaluate_gexp, walked
 from amondawa.protocols.opentsdb.notes import Note, notes_of
 from amondawa.protocols.opentsdb.query_schemas import load_query
 from amondawa.protocols.opentsdb.render import Answered, Page, lines_of, render
 from amondawa.protocols.opentsdb.uid import Uids
-from amondawa.protocols.opentsdb.uri import parse_query, with_flags
+from amondawa.protocols.opentsdb.uri import parse_expressions, parse_query
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -73,40 +73,21 @@ async def answer_gexp(call: Call) -> Answer:
         TsdbError: the request is not right.
     """
     method = checked_method(call)
-    texts = call.params.all("exp")
-    if call.method == "POST" or not texts:
+    if call.method == "POST":
         return await answer_query(call)
-    start = call.params.required("start")
-    trees = [parse_gexp(text) for text in texts]
-    subs = tuple(sub for tree in trees for sub in tree.metrics())
-    if not subs:
-        raise TsdbError("Missing sub queries")
-    asked = DataQuery(start, call.params.get("end"), subs, delete=method == "DELETE", whole_rows=True)
-    query = with_flags(asked, call.params)
+    query = replace(parse_query(call.params), delete=method == "DELETE", whole_rows=True)
+    trees = parse_expressions(call.params)
     checked = check(query, call.scope.gateway.now_ms)
     notes = await _notes(call, checked)
 
     def finish(answered: list[Answered], uids: Uids) -> bytes:
-        _check_distinct(subs)
-        results = {each.sub.asked: lines_of(each, uids) for each in answered}
+        results = Results([lines_of(each, uids) for each in answered])
         setting = Setting(uids, checked.start_ms, checked.end_ms)
         lines = [line for tree in trees for line in evaluate_gexp(tree, results, setting)]
-        lines = [replace(line, points=setting.within(line.points)) for line in lines]
+        lines = [replace(line, points=setting.within(line.points)) for line in walked(lines)]
         return render(Page(checked, uids, *notes), lines, summary_of(answered))
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
-
-
-def _check_distinct(subs: Sequence[SubQuery]) -> None:
-    """Refuse expressions that name a metric twice in the same way: the original asks once, and misses the second answer.
-
-    Raises:
-        TsdbError: 400.
-    """
-    distinct = len(set(subs))
-    if distinct < len(subs):
-        text = f"Index {distinct} out of bounds for length {distinct}"
-        raise TsdbError(text, 400, text)
 
 
 async def answer_expressions(call: Call) -> Answer:

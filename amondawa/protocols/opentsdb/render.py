@@ -77,6 +77,7 @@ class Line:
         bare_annotations: an empty list of annotations stands there whatever there is.
         stats: figures about its execution.
         computed, renamed: a graphite-like expression computed it from several series; gave it another name.
+        unpaired: that expression could not: whoever reads the points is to refuse them.
     """
 
     sub: CheckedSubQuery
@@ -89,6 +90,7 @@ class Line:
     stats: Mapping[str, Any] = field(default_factory=dict)
     computed: bool = False
     renamed: bool = False
+    unpaired: bool = False
 
 
 def lines_of(answered: Answered, uids: Uids) -> list[Line]:

@@ -18,14 +18,19 @@ from amondawa.protocols.opentsdb.calls import Params
 from amondawa.protocols.opentsdb.data_query import DataQuery, SubQuery, float32s
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.filters import BadFilter, TagVFilter, add_tags
+from amondawa.protocols.opentsdb.gexp_grammar import CallNode, parse_gexp
 from amondawa.protocols.opentsdb.values import parse_long
 
 INTERNAL = 500
 """the status OpenTSDB gives to a metric or tag that its grammar cannot read"""
 
 
-def parse_query(params: Params) -> DataQuery:
-    """Read a query string; `tsuid` sub queries come before `m` ones.
+def parse_query(params: Params, expressions: bool = True) -> DataQuery:
+    """Read a query string; `tsuid` sub queries come before `m` ones, and those before the metrics of expressions.
+
+    Args:
+        params: the parameters.
+        expressions: whether metrics of graphite-like expressions are asked for too.
 
     Raises:
         TsdbError: 400, or 500 where OpenTSDB has it.
@@ -33,9 +38,21 @@ def parse_query(params: Params) -> DataQuery:
     start = params.required("start")
     by_tsuid = tuple(parse_tsuid(text) for text in params.all("tsuid"))
     by_metric = tuple(parse_m(text) for text in params.all("m"))
-    if not by_tsuid and not by_metric:
+    trees = parse_expressions(params) if expressions else []
+    by_expression = tuple(parse_m(text) for tree in trees for text in tree.metrics())
+    subs = by_tsuid + by_metric + by_expression
+    if not subs:
         raise TsdbError("Missing sub queries")
-    return with_flags(DataQuery(start, params.get("end"), by_tsuid + by_metric), params)
+    return with_flags(DataQuery(start, params.get("end"), subs), params)
+
+
+def parse_expressions(params: Params) -> list[CallNode]:
+    """Read the graphite-like expressions of a query string.
+
+    Raises:
+        TsdbError: 500, one cannot be read.
+    """
+    return [parse_gexp(text) for text in params.all("exp")]
 
 
 def with_flags(query: DataQuery, params: Params) -> DataQuery:
@@ -111,7 +128,7 @@ def _with_part(sub: SubQuery, part: str) -> SubQuery:
         return replace(sub, show_buckets=True)
     if lower.startswith("explicit_tags"):
         return replace(sub, explicit_tags=True)
-    if lower.startswith("pre-agg"):
+    if lower == "pre-agg":
         return replace(sub, pre_aggregate=True)
     if lower.startswith("rollup_"):
         return replace(sub, rollup_usage=part.upper())

@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 import pytest
 
-from amondawa.protocols.opentsdb.data_query import SubQuery
 from amondawa.protocols.opentsdb.errors import TsdbError
-from amondawa.protocols.opentsdb.gexp import CallNode, MetricNode, parse_gexp
+from amondawa.protocols.opentsdb.gexp_grammar import CallNode, MetricNode, parse_gexp
+from amondawa.protocols.opentsdb.uri import parse_m
 from tests.protocols.opentsdb.served import START_S, Served
 
 T = START_S
@@ -44,15 +44,16 @@ def test_an_unknown_function_is_named():
 
 def test_calls_hold_series_and_words():
     node = parse_gexp(" scale ( sum : 1m-avg : rate : x { host = * , dc = a|b } , -1.5 ) trailing")
-    [metric] = node.metrics()
-    assert node == CallNode("scale", (MetricNode(metric),), ("-1.5",))
+    [text] = node.metrics()
+    assert node == CallNode("scale", (MetricNode(text),), ("-1.5",), 1)
+    metric = parse_m(text)
     assert (metric.aggregator, metric.metric, metric.downsample, metric.rate) == ("sum", "x", "1m-avg", True)
     assert [(one.tag_name, one.text) for one in metric.filters] == [("host", "*"), ("dc", "a|b")]
 
 
 def test_metrics_are_listed_in_order_through_nested_calls():
     node = parse_gexp("sum(scale(sum:a,2),absolute(max:b),min:c)")
-    assert node.metrics() == [SubQuery("sum", "a"), SubQuery("max", "b"), SubQuery("min", "c")]
+    assert node.metrics() == ["sum:a", "max:b", "min:c"]
 
 
 async def ask(tsdb: Served, *expressions: str, flags: str = "") -> tuple[int, Any]:
@@ -122,8 +123,62 @@ async def test_arithmetic_cannot_be_renamed_and_names_not_computed_with(tsdb: Se
 
 
 async def test_words_before_series_are_refused(tsdb: Served):
-    status, got = await ask(tsdb, "scale(2,sum:a)")
-    assert (status, got["error"]["message"]) == (400, "Unknown parameter type: null in tree: scale(a)")
+    await fill(tsdb)
+    for text, shown in (
+        ("scale(2,sum:a)", "scale(a)"),
+        ("difference(sum:a,2,alias(sum:b,x),sum:a{host=h1})", "diffSeries(alias(b,x),a,a)"),
+    ):
+        status, got = await ask(tsdb, text)
+        assert (status, got["error"]["message"]) == (400, f"Unknown parameter type: null in tree: {shown}")
+    assert (await ask(tsdb, "scale(2,sum:nosuch)"))[1]["error"]["message"] == "No such name for 'metrics': 'nosuch'"
+    _, got = await ask(tsdb, "sum(scale(sum:a,abc),2,sum:b)")
+    assert got["error"]["message"] == "Unparseable scale factor value: 0.0"
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (("scale(sumSeries(sum:b,sum:c),abc)",), "Unparseable scale factor value: 0.0"),
+        (("highestMax(sumSeries(sum:b,sum:c),0)",), "Top n value must be greater than zero: 0"),
+        (("sumSeries(diffSeries(sum:b,sum:c))",), "Must have 2 to 26 series, got 1 instead"),
+        (("sumSeries(sum:b,sum:c)", "alias(sum:a)"), "Missing the alias"),
+        (("scale(sumSeries(sum:b,sum:c),2)", "alias(sum:a)"), "No more elements"),
+        (("alias(sumSeries(sum:b,sum:c),x)",), "No more elements"),
+        (("sumSeries(sumSeries(sum:b,sum:c),sum:a)",), "No more elements"),
+        (("scale(sum:a,abc)", "scale(sum:a,2)"), "Unparseable scale factor value: 0.0"),
+        (("highestMax(sumSeries(sum:a,sum:a,sum:b),abc)",), "Index 2 out of bounds for length 2"),
+    ],
+)
+async def test_the_first_error_in_the_order_of_evaluation_is_told(tsdb: Served, texts: tuple[str, ...], message: str):
+    await fill(tsdb)
+    await tsdb.put("c", 1, host="h1")
+    status, got = await ask(tsdb, *texts)
+    assert (status, got["error"]["message"], got["error"]["details"]) == (400, message, message)
+
+
+async def test_metrics_take_the_results_in_order_those_beside_expressions_first(tsdb: Served):
+    await fill(tsdb)
+    _, [got] = await ask(tsdb, "scale(sum:a,2)", flags="&m=sum:b")
+    assert (got["metric"], got["dps"][str(T)]) == ("b", 20)
+    assert await tsdb.ask("GET", f"/api/query/gexp?start={T}&end={T + 300}&m=sum:b") == (200, [])
+
+
+async def test_an_ordinary_query_asks_for_the_metrics_of_expressions_too(tsdb: Served):
+    await fill(tsdb)
+    _, got = await tsdb.ask("GET", f"/api/query?start={T}&end={T + 300}&m=sum:b&exp={quote('scale(sum:a,2)')}")
+    assert [(one["metric"], one["dps"][str(T)]) for one in got] == [("b", 10), ("a", 4)]
+
+
+async def test_the_highest_of_series_without_points_in_range_are_refused(tsdb: Served):
+    await fill(tsdb)
+    later = f"/api/query/gexp?start={T + 300}&end={T + 400}&exp="
+    for function in ("highestMax", "highestCurrent"):
+        status, got = await tsdb.ask("GET", later + quote(f"{function}(sum:a{{host=*}},1)"))
+        assert (status, got["error"]["message"]) == (400, "No series has a point in the range")
+    assert await tsdb.ask("GET", later + quote("absolute(sum:a{host=h1})")) == (
+        200,
+        [{"metric": "a", "tags": {"host": "h1"}, "aggregateTags": [], "dps": {}}],
+    )
 
 
 async def test_the_highest_series_are_kept(tsdb: Served):
