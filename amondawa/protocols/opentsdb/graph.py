@@ -20,12 +20,13 @@ from amondawa.model.points import Points
 from amondawa.model.result import Frame
 from amondawa.protocols.opentsdb import pages
 from amondawa.protocols.opentsdb.calls import Answer, Call, Params
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, check
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, check
 from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.javamap import java_order
 from amondawa.protocols.opentsdb.numbers_text import java_double
 from amondawa.protocols.opentsdb.render import Answered, tags_of
+from amondawa.protocols.opentsdb.times import parse_time
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.uri import parse_query
 
@@ -34,6 +35,8 @@ DAY_MS = 86_400_000
 DOTS_PER_INCH = 100
 WIDEST, HIGHEST = 4096, 4096
 DEFAULT_SIZE = (1024, 768)
+FORMS = ("ascii", "json", "png")
+NO_HISTOGRAM: dict[str, Any] = {"percentiles": (), "show_buckets": False}
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 _RANGE = re.compile(r"\[([^:\]]*):([^:\]]*)\]")
 
@@ -67,11 +70,13 @@ async def graph(call: Call) -> Answer:
     """
     began = time.monotonic()
     params = call.params
+    if not any(form in params for form in FORMS) and not _is_query(params):
+        return pages.moved("/" + ("#" + call.target.partition("?")[2] if "?" in call.target else ""))
     size = _size(params)
     query = _asked(params, call.scope.gateway.now_ms)
 
     def finish(answered: list[Answered], uids: Uids) -> Answer:
-        curves = [_curve(frame, uids) for answer in answered for frame in answer.frames]
+        curves = [_curve(answer.sub, frame, uids) for answer in answered for frame in answer.frames]
         if "ascii" in params:
             return Answer.text("".join(line for curve in curves for line in ascii_lines(curve)))
         if "json" in params:
@@ -89,18 +94,52 @@ async def graph(call: Call) -> Answer:
 def _asked(params: Params, now_ms: int) -> CheckedQuery:
     """Read the query; as text it gives all points of the rows that are read, as the original does.
 
+    The range is in whole seconds, its dates in the zone `tz`. Histograms are not drawn: what asks for them is passed over.
+
     Raises:
         TsdbError: 400, also for what the API answers with 500.
     """
     try:
-        return check(replace(parse_query(params, expressions=False), whole_rows="ascii" in params), now_ms)
+        asked = parse_query(params, expressions=False)
+        query = check(replace(asked, whole_rows="ascii" in params), now_ms)
+        start_ms, end_ms = (
+            parse_time(text, params.get("tz"), now_ms) // 1000 * 1000 if text else now_ms
+            for text in (asked.start, asked.end)
+        )
     except TsdbError as error:
         raise TsdbError(error.message, 400, error.details) from error
+    if end_ms <= start_ms:
+        raise TsdbError(
+            f"end time: new end time ({end_ms // 1000}) is less than or equal to start time: {start_ms // 1000}"
+        )
+    _check_options(params, len(query.sub_queries))
+    subs = tuple(replace(sub, asked=replace(sub.asked, **NO_HISTOGRAM)) for sub in query.sub_queries)
+    return replace(query, start_ms=start_ms, end_ms=end_ms, sub_queries=subs)
 
 
-def _curve(frame: Frame, uids: Uids) -> Curve:
+def _is_query(params: Params) -> bool:
+    return bool(params.get("start")) and ("m" in params or "tsuid" in params)
+
+
+def _check_options(params: Params, curves: int) -> None:
+    """Refuse options of curves that are not one for each, or hold what a shell would carry out.
+
+    Raises:
+        TsdbError: 400.
+    """
+    options = params.all("o")
+    if options and len(options) != curves:
+        raise TsdbError(f"{len(options)} `o' parameters, but {curves} `m' parameters.")
+    if any(sign in option for option in options for sign in ("`", "%60", "&#96;")):
+        raise TsdbError("Option contained a back-tick. That's a no-no.")
+
+
+def _curve(sub: CheckedSubQuery, frame: Frame, uids: Uids) -> Curve:
+    """Return a result as it is shown: one bucket for everything has no place in a graph."""
+    whole = sub.downsample is not None and sub.downsample.grid.whole is not None
+    points = Points.empty() if whole else frame.points
     tags, aggregated = tags_of(frame, uids)
-    return Curve(uids.wire_name("metric", frame.metric), tags, aggregated, frame.points)
+    return Curve(uids.wire_name("metric", frame.metric), tags, aggregated, points)
 
 
 def ascii_lines(curve: Curve) -> Iterator[str]:

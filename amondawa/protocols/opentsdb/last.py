@@ -30,6 +30,7 @@ from amondawa.protocols.opentsdb.errors import (
     internal_null,
     method_not_allowed,
 )
+from amondawa.protocols.opentsdb.java_digits import DOUBLE, SINGLE
 from amondawa.protocols.opentsdb.javamap import java_ordered
 from amondawa.protocols.opentsdb.metric_tags import parse_exact
 from amondawa.protocols.opentsdb.numbers_text import java_double
@@ -254,7 +255,7 @@ def _value_text(points: Points) -> str:
     if points.kinds[0] == Kind.DOUBLE and isinstance(value, float):
         with np.errstate(over="ignore"):
             single = np.float32(value)
-        return java_double(single if float(single) == value else value)  # type: ignore[arg-type]
+        return java_double(value, SINGLE if float(single) == value else DOUBLE)
     return str(value)
 
 

@@ -10,6 +10,8 @@ import re
 
 import numpy as np
 
+from amondawa.protocols.opentsdb.java_digits import DOUBLE, java_digits
+
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _NAMED = re.compile(r"[+-]?(?:NaN|Infinity)")
@@ -72,13 +74,18 @@ def pretty_bytes(data: bytes) -> str:
     return f'"{"".join(shown)}"'
 
 
-def java_double(value: float) -> str:
-    """Return a double as Java prints it: `1.0`, `1.0E10`, `1.0E-4`, `NaN`, `Infinity`."""
+def java_double(value: float, form: tuple[int, int] = DOUBLE) -> str:
+    """Return a number of a format as the original's Java prints it: `1.0`, `1.0E10`, `1.0E-4`, `NaN`, `Infinity`."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return np.format_float_positional(value, unique=True, trim="0")
-    mantissa, exponent = np.format_float_scientific(value, unique=True, trim="0").split("e")
-    return f"{mantissa}E{int(exponent)}"
+    sign = "-" if math.copysign(1.0, value) < 0 else ""
+    if value == 0:
+        return f"{sign}0.0"
+    digits, point = java_digits(abs(value), form)
+    if 0 < point < 8:
+        return f"{sign}{digits[:point].ljust(point, '0')}.{digits[point:] or '0'}"
+    if -3 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    return f"{sign}{digits[0]}.{digits[1:] or '0'}E{point - 1}"

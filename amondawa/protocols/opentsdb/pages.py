@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 import orjson
@@ -28,6 +29,13 @@ _HOME = """<h1>OpenTSDB</h1>
 def page(title: str, body: str, status: int = 200) -> Answer:
     """Return a page; the body is HTML."""
     return Answer.html(_PAGE.format(title=escape(title), body=body), status)
+
+
+def moved(location: str) -> Answer:
+    """Return a page that leads browsers on, with status 200."""
+    shown = escape(location, quote=True)
+    refresh = f'<html><head><meta http-equiv="refresh" content="0; url={shown}"></head></html>'
+    return replace(Answer.html(refresh, 200), headers={"Location": location})
 
 
 async def home(call: Call) -> Answer:

@@ -81,6 +81,47 @@ async def test_text_has_all_points_of_the_rows_that_are_read_and_the_rest_those_
     assert about["points"] == 1
 
 
+@pytest.mark.parametrize(
+    ("query", "leads_to"), [("", "/"), ("?x", "/#x"), (f"?{RANGE}", f"/#{RANGE}"), ("?m=a", "/#m=a")]
+)
+async def test_without_a_form_and_a_query_browsers_are_led_to_the_first_page(tsdb: Served, query: str, leads_to: str):
+    status, body, headers = await tsdb.raw("GET", f"/q{query}")
+    assert (status, headers["Location"]) == (200, leads_to)
+    assert f'content="0; url={leads_to.replace("&", "&amp;")}"' in body.decode()
+
+
+@pytest.mark.parametrize("part", ["0all-sum", "3all-sum-nan"])
+async def test_one_bucket_for_everything_is_not_drawn(tsdb: Served, part: str):
+    await filled(tsdb)
+    assert await tsdb.ask("GET", f"/q?{RANGE}&m=sum:{part}:m&ascii") == (200, "")
+
+
+@pytest.mark.parametrize("part", ["percentiles[99]", "show-histogram-buckets"])
+async def test_histograms_are_not_drawn(tsdb: Served, part: str):
+    await filled(tsdb)
+    plain = await tsdb.ask("GET", f"/q?{RANGE}&m=sum:m&ascii")
+    assert await tsdb.ask("GET", f"/q?{RANGE}&m=sum:{part}:m&ascii") == plain
+    assert (await tsdb.ask("GET", f"/q?{RANGE}&m=avg:{part}:m&ascii"))[0] == 400
+
+
+async def test_dates_are_in_the_zone_asked_for_and_ranges_in_whole_seconds(tsdb: Served):
+    await filled(tsdb)
+    dates = "start=2012/12/31-19:00:00&end=2012/12/31-19:10:00&m=sum:m&json"
+    _, there = await tsdb.ask("GET", f"/q?{dates}&tz=America/New_York")
+    _, utc = await tsdb.ask("GET", f"/q?{dates}")
+    assert (there["points"], utc["points"]) == (3, 0)
+    status, _ = await tsdb.ask("GET", f"/q?start={START_S}100&end={START_S}900&m=sum:m&ascii")
+    assert status == 400
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [("&o=axis", 200), ("&o=", 200), ("&o=a&o=b", 400), ("&o=%60x%60", 400), ("&o=%2560", 400)]
+)
+async def test_options_are_one_for_each_curve_and_hold_no_command(tsdb: Served, options: str, status: int):
+    await filled(tsdb)
+    assert (await tsdb.ask("GET", f"/q?{RANGE}&m=sum:m&ascii{options}"))[0] == status
+
+
 async def test_text_leaves_out_what_is_no_number_and_any_method_is_served(tsdb: Served):
     await filled(tsdb)
     for method in ("GET", "POST", "DELETE"):

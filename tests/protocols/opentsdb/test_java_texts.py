@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amondawa.protocols.opentsdb.java_digits import SINGLE, java_digits
 from amondawa.protocols.opentsdb.javamap import java_hash, java_map_text, java_order, java_ordered
 from amondawa.protocols.opentsdb.numbers_text import NotANumber, java_bytes, java_double, parse_double, stored_bytes
 
@@ -62,10 +64,30 @@ def test_a_printed_double_reads_back_as_itself(number: float):
     [
         (1.0, "1.0"), (-0.0, "-0.0"), (9999999.0, "9999999.0"), (1e7, "1.0E7"), (16777217.0, "1.6777217E7"),
         (0.001, "0.001"), (0.00099, "9.9E-4"), (1e-10, "1.0E-10"), (math.nan, "NaN"), (-math.inf, "-Infinity"),
+        (2**63 / 60, "1.53722867280912928E17"), (2.0**62, "4.6116860184273879E18"), (2.0**63, "9.223372036854776E18"),
+        (5e-324, "4.9E-324"), (2e-5, "2.0E-5"), (1e23, "9.999999999999999E22"), (2.0**-44, "5.6843418860808015E-14"),
+        (5.056231875966999e197, "5.056231875966999E197"), (0.30000000000000004, "0.30000000000000004"),
     ],
 )  # fmt: skip
 def test_doubles_are_printed_as_java_prints_them(number: float, text: str):
     assert java_double(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (3.10293, "3.10293"), (2.0**40, "1.09951163E12"), (1e10, "1.0E10"), (1.4e-45, "1.4E-45"), (0.0625, "0.0625"),
+        (1.3375857e37, "1.3375857E37"), (6.342002e-4, "6.342002E-4"),
+    ],
+)  # fmt: skip
+def test_floats_of_32_bits_are_printed_as_such(number: float, text: str):
+    assert java_double(float(np.float32(number)), SINGLE) == text
+
+
+@given(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
+def test_digits_are_developed_to_the_number_that_they_stand_for(number: float):
+    digits, point = java_digits(number)
+    assert float(f"0.{digits}e{point}") == number
 
 
 @pytest.mark.parametrize(
