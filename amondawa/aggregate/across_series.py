@@ -49,6 +49,36 @@ class OnlyKinds:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunBy:
+    """Drop frames that have no point up to a moment.
+
+    Attributes:
+        last_ms: the moment, inclusive.
+    """
+
+    last_ms: int
+
+    def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
+        """Return the frames that begin by then."""
+        return [frame for frame in frames if len(frame.points) and int(frame.points.times_ms[0]) <= self.last_ms]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepUntil:
+    """Keep the points up to a moment; frames stay, even empty.
+
+    Attributes:
+        last_ms: the moment, inclusive.
+    """
+
+    last_ms: int
+
+    def apply(self, frames: list[Frame], clock: Clock) -> list[Frame]:
+        """Return the frames cut there."""
+        return [frame.with_points(frame.points.between(0, self.last_ms)) for frame in frames]
+
+
+@dataclass(frozen=True, slots=True)
 class RateSeries:
     """Replace the stream of every frame by its rates, the first one against 0 at time 0 (see `counter.rates`).
 

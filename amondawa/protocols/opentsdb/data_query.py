@@ -160,6 +160,19 @@ def row_range(query: CheckedQuery, sub: CheckedSubQuery) -> tuple[int, int]:
     return start_ms, min(end_ms, LAST_ROW_MS + ROW_MS)
 
 
+def read_range(query: CheckedQuery, sub: CheckedSubQuery) -> tuple[int, int]:
+    """Return what a sub query reads in the end: its rows, and where filters name the exact tags the hour behind them too.
+
+    The original scans such queries up to and including the row that begins where the others stop.
+
+    Returns:
+        First moment in ms, and end (exclusive).
+    """
+    start_ms, end_ms = row_range(query, sub)
+    exact = sub.asked.explicit_tags and bool(sub.asked.filters) and not sub.asked.histogram
+    return start_ms, end_ms + (ROW_MS if exact else 0)
+
+
 def check(query: DataQuery, now_ms: int) -> CheckedQuery:
     """Understand a request, or say what is wrong with it.
 

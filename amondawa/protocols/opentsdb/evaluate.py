@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from amondawa.aggregate.fill import EmptyBucket
 from amondawa.model.result import Result
 from amondawa.protocols.base import Scope
-from amondawa.protocols.opentsdb.data_query import CheckedQuery
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, row_range
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.lower import Lowered, RangeClock, lower
 from amondawa.protocols.opentsdb.render import Answered
@@ -43,7 +43,7 @@ async def evaluate(scope: Scope, domain: str, query: CheckedQuery, finish: Finis
     except EmptyBucket as error:
         raise TsdbError(str(error), 400, str(error)) from error
     if query.asked.delete:
-        await _delete(scope, lowered)
+        await _delete(scope, query, lowered)
     return out
 
 
@@ -72,8 +72,9 @@ def _stats(lowered: Lowered, results: Sequence[Result], emitted: int) -> dict[st
     }
 
 
-async def _delete(scope: Scope, lowered: Sequence[Lowered]) -> None:
-    """Delete every row that was read, whole hours."""
+async def _delete(scope: Scope, query: CheckedQuery, lowered: Sequence[Lowered]) -> None:
+    """Delete the rows around the range, whole hours; not what was read behind them."""
     for each in lowered:
-        for query in each.queries:
-            await scope.gateway.delete(query.selection, query.start_ms, query.end_ms)
+        first_ms, end_ms = row_range(query, each.sub)
+        for read in each.queries:
+            await scope.gateway.delete(read.selection, first_ms, end_ms - 1)

@@ -71,7 +71,8 @@ async def graph(call: Call) -> Answer:
     began = time.monotonic()
     params = call.params
     if not any(form in params for form in FORMS) and not _is_query(params):
-        return pages.moved("/" + ("#" + call.target.partition("?")[2] if "?" in call.target else ""))
+        asked = call.target.partition("?")[2]
+        return pages.moved(f"/#{asked}" if asked else "/")
     size = _size(params)
     query = _asked(params, call.scope.gateway.now_ms)
 

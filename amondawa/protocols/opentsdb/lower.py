@@ -11,13 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from amondawa.aggregate.across_series import CombineGroups, KeepRange, OnlyKinds, RateSeries, SortKey
+from amondawa.aggregate.across_series import (
+    BegunBy,
+    CombineGroups,
+    KeepRange,
+    KeepUntil,
+    OnlyKinds,
+    RateSeries,
+    SortKey,
+)
 from amondawa.aggregate.counter import PLAIN
-from amondawa.aggregate.fill import DownsampleSeries
+from amondawa.aggregate.fill import DownsampleSeries, Fill
 from amondawa.model.query import Identity, Query, Selection, Stage, TagFilter
 from amondawa.model.result import Frame, Result
 from amondawa.model.series import Series
-from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, CheckedSubQuery, row_range
+from amondawa.protocols.opentsdb.data_query import NO_AGGREGATOR, CheckedQuery, CheckedSubQuery, read_range, row_range
 from amondawa.protocols.opentsdb.errors import NoSuchId, NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.filters import TagVFilter
 from amondawa.protocols.opentsdb.histogram_query import histogram_stages
@@ -73,14 +81,21 @@ async def lower(sub: CheckedSubQuery, query: CheckedQuery, uids: Uids) -> Lowere
         TsdbError: 400 or 500, a text is no TSUID, or several are of different metrics.
     """
     first_ms, end_ms = row_range(query, sub)
+    _, read_end_ms = read_range(query, sub)
+    beyond = read_end_ms > end_ms
     selections = await _rolled_up(sub, await _selections(sub, uids), uids, (first_ms, end_ms - 1))
-    series_stages = _series_stages(sub, first_ms, end_ms)
+    filled = sub.downsample is not None and sub.downsample.fill is not Fill.NONE
+    series_stages = _series_stages(sub, first_ms, end_ms if filled else read_end_ms)
     group_stages = _group_stages(sub, uids, first_ms, query.asked.whole_rows)
+    if beyond:
+        # Of what lies behind the rows only the first moment counts; the rest of it feeds interpolation.
+        series_stages = (series_stages[0], BegunBy(end_ms), *series_stages[1:])
+        group_stages = (*group_stages, KeepUntil(end_ms))
     one = len(selections) == 1
     template = Query(
         Selection(uids.domain, ""),
         first_ms,
-        end_ms - 1,
+        read_end_ms - 1,
         (*series_stages, *group_stages) if one else series_stages,
         identity=Identity.TIME,
         clock_start_ms=query.start_ms,

@@ -19,7 +19,7 @@ from amondawa.errors import LimitExceeded
 from amondawa.model.points import Float64s, Int64s, Kind, Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
-from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery, row_range
+from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery, read_range
 from amondawa.protocols.opentsdb.notes import Note
 from amondawa.protocols.opentsdb.uid import Uids
 
@@ -199,7 +199,7 @@ def _annotations(page: Page, line: Line) -> dict[str, Any]:
         fields["annotations"] = []
     elif page.notes:
         found = [note for series in line.members for note in page.notes.get(page.uids.tsuid(series), ())]
-        rows = row_range(page.query, line.sub)
+        rows = read_range(page.query, line.sub)
         if any(rows[0] <= note.start_ms < rows[1] for note in found):
             fields["annotations"] = _in_range(page.query, found)
     if page.global_notes:

@@ -9,9 +9,11 @@ from amondawa.protocols.opentsdb.data_query import (
     SubQuery,
     check,
     parse_downsample,
+    read_range,
     row_range,
 )
 from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.uri import parse_m
 
 NOW_MS = 1_700_000_000_000
 T = 1_356_998_400_000
@@ -127,3 +129,10 @@ def test_whole_hours_are_read_around_the_range_and_its_buckets(
 ):
     query = checked(SubQuery("sum", "x", downsample=downsample), f"{start_ms}ms", f"{end_ms}ms")
     assert row_range(query, query.sub_queries[0]) == (first_ms, after_ms)
+    assert read_range(query, query.sub_queries[0]) == (first_ms, after_ms)
+
+
+def test_where_filters_name_the_exact_tags_an_hour_more_is_read():
+    for text, more_ms in (("sum:explicit_tags:x{host=*}", HOUR_MS), ("sum:explicit_tags:x", 0), ("sum:x{host=*}", 0)):
+        query = checked(parse_m(text), f"{T}ms", f"{T + 1000}ms")
+        assert read_range(query, query.sub_queries[0]) == (T, T + HOUR_MS + more_ms)

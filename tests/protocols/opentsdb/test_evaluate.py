@@ -75,3 +75,29 @@ async def test_series_of_other_protocols_get_ids_when_they_are_read(tsdb: Served
     uids = await uids_of(tsdb.scope, "default")
     assert uids.id_of("metric", "foreign") is not None
     assert not uids.dirty
+
+
+async def test_where_filters_name_the_exact_tags_the_next_hour_feeds_interpolation_and_stays_when_rows_are_deleted(
+    tsdb: Served,
+):
+    for at_s, host in ((0, "a"), (3500, "a"), (0, "b"), (5400, "b"), (3600, "edge"), (3601, "late")):
+        await tsdb.put("e", 10.0 * at_s, T + at_s, host=host)
+
+    async def ask(sub: str) -> list[tuple[dict[str, str], dict[str, float]]]:
+        _, answer = await tsdb.ask("GET", f"/api/query?start={T}&end={T + 3500}&m={sub}")
+        return [(one["tags"], one["dps"]) for one in answer]
+
+    assert await ask("sum:e{}{host=*}") == [({}, {str(T): 0.0, str(T + 3500): 35_000.0})]
+    assert await ask("sum:explicit_tags:e{}{host=*}") == [({}, {str(T): 0.0, str(T + 3500): 70_000.0})]
+    named = await ask("sum:explicit_tags:e{host=*}")
+    assert [tags["host"] for tags, _ in named] == ["a", "b", "edge"]
+    assert [len(points) for _, points in named] == [2, 1, 0]
+    _, text = await tsdb.ask("GET", f"/q?start={T}&end={T + 3500}&m=sum:explicit_tags:e{{host=*}}&ascii")
+    assert [int(line.split()[1]) - T for line in text.splitlines()] == [0, 3500, 0, 3600]
+    await tsdb.ask("DELETE", f"/api/query?start={T}&end={T + 3500}&m=sum:explicit_tags:e{{host=*}}")
+    _, left = await tsdb.ask("GET", f"/api/query?start={T}&end={T + 7000}&m=none:e")
+    assert [one["dps"] for one in left] == [
+        {str(T + 5400): 54_000.0},
+        {str(T + 3600): 36_000.0},
+        {str(T + 3601): 36_010.0},
+    ]

@@ -82,7 +82,7 @@ async def test_text_has_all_points_of_the_rows_that_are_read_and_the_rest_those_
 
 
 @pytest.mark.parametrize(
-    ("query", "leads_to"), [("", "/"), ("?x", "/#x"), (f"?{RANGE}", f"/#{RANGE}"), ("?m=a", "/#m=a")]
+    ("query", "leads_to"), [("", "/"), ("?", "/"), ("?x", "/#x"), (f"?{RANGE}", f"/#{RANGE}"), ("?m=a", "/#m=a")]
 )
 async def test_without_a_form_and_a_query_browsers_are_led_to_the_first_page(tsdb: Served, query: str, leads_to: str):
     status, body, headers = await tsdb.raw("GET", f"/q{query}")
