@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from amondawa.aggregate.fill import EmptyBucket
 from amondawa.model.result import Result
@@ -11,6 +11,7 @@ from amondawa.protocols.base import Scope
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, row_range
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.lower import Lowered, RangeClock, lower
+from amondawa.protocols.opentsdb.query_stats import Figures
 from amondawa.protocols.opentsdb.render import Answered
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
 
@@ -55,21 +56,10 @@ def _answers(lowered: Sequence[Lowered], results: list[Result], clock: RangeCloc
         own = results[at : at + len(each.queries)]
         at += len(own)
         frames = each.finish(own, clock)
-        answers.append(Answered(each.sub, frames, _stats(each, own, sum(len(frame.points) for frame in frames))))
+        asked = each.sub.asked
+        figures = Figures.of(each.sub.index, asked.metric or ",".join(asked.tsuids), asked.histogram, own)
+        answers.append(Answered(each.sub, frames, figures))
     return answers
-
-
-def _stats(lowered: Lowered, results: Sequence[Result], emitted: int) -> dict[str, Any]:
-    """Return the figures of one sub query under OpenTSDB's names, times in ms."""
-    elapsed_ms = sum(result.elapsed_ms for result in results)
-    return {
-        "aggregationTime": elapsed_ms,
-        "dpsPostFilter": sum(result.sample_size for result in results),
-        "emittedDPs": emitted,
-        "queryIndex": lowered.sub.index,
-        "queryScanTime": elapsed_ms,
-        "rowsPostFilter": sum(result.series_count for result in results),
-    }
 
 
 async def _delete(scope: Scope, query: CheckedQuery, lowered: Sequence[Lowered]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from amondawa.aggregate import ranks, series_functions
 from amondawa.aggregate.formula import parse_formula
 from amondawa.model.points import Float64s, Points
-from amondawa.protocols.opentsdb.data_query import CheckedSubQuery
 from amondawa.protocols.opentsdb.errors import TsdbError
 from amondawa.protocols.opentsdb.expression import Line as JoinedLine
 from amondawa.protocols.opentsdb.expression import Variable, described, join
@@ -243,14 +242,12 @@ def _arithmetic(sign: str) -> Function:
         rows = join(variables, Join(aggregated_tags=False), setting.uids)
         unpaired = {joinable for pairs in sources for joinable, line in pairs if line.unpaired}
         first = next((line for lines in inputs for line in lines), None)
-        return [] if first is None else [_in_step(sign, row, unpaired, first.sub, setting.uids) for row in rows]
+        return [] if first is None else [_in_step(sign, row, unpaired, first, setting.uids) for row in rows]
 
     return apply
 
 
-def _in_step(
-    sign: str, row: Sequence[JoinedLine | None], unpaired: Set[JoinedLine], sub: CheckedSubQuery, uids: Uids
-) -> Line:
+def _in_step(sign: str, row: Sequence[JoinedLine | None], unpaired: Set[JoinedLine], first: Line, uids: Uids) -> Line:
     """Compute over the series of a row point by point: the first points of all, the second ones, and so on.
 
     A missing series, and NaN, count as 0. The time of a result is the earliest of the times of its points. Series that do
@@ -262,12 +259,13 @@ def _in_step(
     points = Points.empty() if wrong else _points_in_step(sign, row, lines, length)
     made = described(row, 0, points)
     return Line(
-        sub,
+        first.sub,
         made.metrics[0],
         made.tags,
         by_id(made.aggregated, uids),
         made.points,
         bare_annotations=True,
+        figures=first.figures,
         computed=True,
         unpaired=wrong,
     )

@@ -18,7 +18,8 @@ from amondawa.protocols.opentsdb.expression_schemas import load_expression_query
 from amondawa.protocols.opentsdb.gexp import Results, Setting, evaluate_gexp, walked
 from amondawa.protocols.opentsdb.notes import Note, notes_of
 from amondawa.protocols.opentsdb.query_schemas import load_query
-from amondawa.protocols.opentsdb.render import Answered, Page, lines_of, render
+from amondawa.protocols.opentsdb.query_stats import summary
+from amondawa.protocols.opentsdb.render import Answered, Line, Page, lines_of, render
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.uri import parse_expressions, parse_query
 
@@ -61,7 +62,7 @@ async def answer_query(call: Call) -> Answer:
 
     def finish(answered: list[Answered], uids: Uids) -> bytes:
         lines = [line for each in answered for line in lines_of(each, uids)]
-        return render(Page(checked, uids, *notes), lines, summary_of(answered))
+        return render(Page(checked, uids, *notes), lines, _summary(answered, lines))
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
 
@@ -85,7 +86,7 @@ async def answer_gexp(call: Call) -> Answer:
         setting = Setting(uids, checked.start_ms, checked.end_ms)
         lines = [line for tree in trees for line in evaluate_gexp(tree, results, setting)]
         lines = [replace(line, points=setting.within(line.points)) for line in walked(lines)]
-        return render(Page(checked, uids, *notes), lines, summary_of(answered))
+        return render(Page(checked, uids, *notes), lines, _summary(answered, lines))
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))
 
@@ -177,11 +178,5 @@ def query_label(call: Call, query: CheckedQuery) -> str:
     return f"opentsdb {call.path} {' '.join(names)}"[:200]
 
 
-def summary_of(answered: list[Answered]) -> dict[str, Any]:
-    """Return the figures of `show_summary`."""
-    totals: dict[str, Any] = {
-        name: sum(each.stats[name] for each in answered) for name in ("dpsPostFilter", "emittedDPs", "queryScanTime")
-    }
-    for each in answered:
-        totals[f"queryIdx_{each.sub.index:02d}"] = dict(each.stats)
-    return totals
+def _summary(answered: Sequence[Answered], lines: Sequence[Line]) -> dict[str, Any]:
+    return summary([each.figures for each in answered], [(line.sub.index, len(line.points)) for line in lines])

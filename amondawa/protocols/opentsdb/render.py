@@ -21,6 +21,7 @@ from amondawa.model.result import Frame
 from amondawa.model.series import Series
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery, read_range
 from amondawa.protocols.opentsdb.notes import Note
+from amondawa.protocols.opentsdb.query_stats import Figures
 from amondawa.protocols.opentsdb.uid import Uids
 
 ANSWER_BYTES = 256 * 1024 * 1024
@@ -38,12 +39,12 @@ class Answered:
     Attributes:
         sub: what was asked.
         frames: one a result; their points lie in the query's range.
-        stats: figures about its execution, by OpenTSDB's names.
+        figures: about its execution.
     """
 
     sub: CheckedSubQuery
     frames: Sequence[Frame]
-    stats: Mapping[str, Any] = field(default_factory=dict)
+    figures: Figures = Figures()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Line:
         points: LONG and DOUBLE points in the query's range.
         members: stored series whose TSUIDs and annotations belong to it.
         bare_annotations: an empty list of annotations stands there whatever there is.
-        stats: figures about its execution.
+        figures: about its execution.
         computed, renamed: a graphite-like expression computed it from several series; gave it another name.
         unpaired: that expression could not: whoever reads the points is to refuse them.
     """
@@ -87,7 +88,7 @@ class Line:
     points: Points
     members: Sequence[Series] = ()
     bare_annotations: bool = False
-    stats: Mapping[str, Any] = field(default_factory=dict)
+    figures: Figures = Figures()
     computed: bool = False
     renamed: bool = False
     unpaired: bool = False
@@ -102,7 +103,7 @@ def _line_of(answered: Answered, frame: Frame, uids: Uids) -> Line:
     tags, aggregated = tags_of(frame, uids)
     suffix = "".join(str(group["suffix"]) for group in frame.groups)
     metric = uids.wire_name("metric", frame.metric) + suffix
-    return Line(answered.sub, metric, tags, aggregated, frame.points, frame.members, stats=answered.stats)
+    return Line(answered.sub, metric, tags, aggregated, frame.points, frame.members, figures=answered.figures)
 
 
 class Pieces:
@@ -163,7 +164,8 @@ def _add_line(page: Page, line: Line, pieces: Pieces) -> None:
     pieces.add(orjson.dumps(fields)[:-1] + b',"dps":')
     for piece in point_pieces(line.points, asked.ms, asked.arrays, b"null" if null else b'"NaN"'):
         pieces.add(piece)
-    pieces.add(b',"stats":%s}' % orjson.dumps(dict(line.stats)) if asked.show_stats else b"}")
+    figures = line.figures.result(len(line.points))
+    pieces.add(b',"stats":%s}' % orjson.dumps(figures) if asked.show_stats else b"}")
 
 
 def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
@@ -228,8 +230,6 @@ def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
         ],
         "percentiles": [float(str(np.float32(one))) for one in asked.percentiles] or None,
         "index": sub.index,
-        "showHistogramBuckets": asked.show_buckets,
-        "useMultiGets": True,
         "rateOptions": _rate_options(asked),
         "filterTagKs": [_base64_uid(uid) for uid in ids] if asked.filters else None,
         "explicitTags": asked.explicit_tags,
@@ -237,6 +237,8 @@ def described(sub: CheckedSubQuery, uids: Uids) -> dict[str, Any]:
         "preAggregate": asked.pre_aggregate,
         "rollupUsage": asked.rollup_usage,
         "rollupTable": "raw",
+        "showHistogramBuckets": asked.show_buckets,
+        "useMultiGets": True,
         "tags": {one.tag_name: f"{one.shown_kind}({one.text})" for one in asked.filters if one.group_by},
         "histogramQuery": asked.histogram,
     }
