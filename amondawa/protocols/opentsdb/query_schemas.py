@@ -33,13 +33,13 @@ class Text(fields.Field[str]):
 
 
 class Flag(fields.Field[bool]):
-    """A boolean; 0 and other integers, and the texts `true` and `false`, are taken for one."""
+    """A boolean; integers, and the texts `true`, `True`, `false`, `False`, `null` and none, are taken for one."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> bool:
         if isinstance(value, bool | int):
             return bool(value)
-        if isinstance(value, str) and value.strip().lower() in ("true", "false", ""):
-            return value.strip().lower() == "true"
+        if isinstance(value, str) and value.strip() in ("true", "True", "false", "False", "null", ""):
+            return value.strip() in ("true", "True")
         raise ValidationError("Not a boolean.")
 
 

@@ -54,6 +54,21 @@ def test_numbers_may_stand_for_texts_and_nulls_for_nothing():
     assert query.sub_queries == (SubQuery("sum", "5"),)
 
 
+@pytest.mark.parametrize("value", ["TRUE", "FALSE", "1", "yes", 1.0, [True], {}])
+def test_what_the_original_takes_for_no_flag_is_none(value: Any):
+    with pytest.raises(TsdbError) as refused:
+        load_query({"start": 1, "delete": value, "queries": []})
+    assert refused.value.details == "delete: Not a boolean."
+
+
+def test_flags_may_be_texts_and_integers():
+    def flag(value: Any) -> bool:
+        return load_query({"start": 1, "delete": value, "queries": []}).delete
+
+    assert all(flag(value) for value in (True, "true", "True", " true ", 1, -1))
+    assert not any(flag(value) for value in (False, "false", "False", "null", "", " ", 0, None))
+
+
 def test_unknown_fields_are_passed_over():
     assert load_query({"start": 1, "whatever": [], "queries": [{"aggregator": "sum", "zz": {}}]}).sub_queries
 
