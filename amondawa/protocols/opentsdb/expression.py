@@ -147,7 +147,8 @@ def evaluate_one(expression: Expression, formula: Formula, known: Mapping[str, V
     except NoIntersection as error:
         raise _wrong(_no_intersection(expression, formula, variables)) from error
     lines = [
-        replace(line, aggregated=tuple(by_id(line.aggregated, uids))) for line in compute(formula, variables, rows)
+        replace(line, aggregated=tuple(by_id(line.aggregated, uids)))
+        for line in compute(formula, variables, rows, replaced(variables, rows, expression.join, uids))
     ]
     return Variable(tuple(lines), NO_VALUE if expression.fill is None else expression.fill.value)
 
@@ -168,12 +169,18 @@ def _no_intersection(expression: Expression, formula: Formula, variables: Sequen
     )
 
 
-def compute(formula: Formula, variables: Sequence[Variable], rows: Sequence[Sequence[Line | None]]) -> tuple[Line, ...]:
-    """Return one line a row: the formula at every time at which any series of any row has a point."""
+def compute(
+    formula: Formula,
+    variables: Sequence[Variable],
+    rows: Sequence[Sequence[Line | None]],
+    beside: Sequence[Line] = (),
+) -> tuple[Line, ...]:
+    """Return one line a row: the formula at every time at which any series of any row has a point, or one beside them."""
     cells = [(line, variable.fill) for row in rows for line, variable in zip(row, variables, strict=True)]
     streams = [Points.empty() if line is None else line.points for line, _ in cells]
     fills = [0.0 if line is None else fill for line, fill in cells]
-    times, columns = aligned(streams, fills)
+    beside_points = [line.points for line in beside]
+    times, columns = aligned([*streams, *beside_points], [*fills, *(0.0 for _ in beside)])
     first = formula.names.index(java_order(formula.names, SMALLEST_MAP)[0])
     out = []
     for at, row in enumerate(rows):
@@ -216,6 +223,20 @@ def join(variables: Sequence[Variable], how: Join, uids: Uids) -> list[list[Line
         if not rows:
             raise NoIntersection
     return [rows[key] for key in sorted(rows)]
+
+
+def replaced(variables: Sequence[Variable], rows: Sequence[Sequence[Line | None]], how: Join, uids: Uids) -> list[Line]:
+    """Return the lines that another line of their variable replaced in a row; the original still looks at their times."""
+    kept = {line for row in rows for line in row if line is not None}
+    keys = {
+        (at, _key(line, variables[at], how, uids)) for row in rows for at, line in enumerate(row) if line is not None
+    }
+    return [
+        line
+        for at, variable in enumerate(variables)
+        for line in variable.lines
+        if line not in kept and (at, _key(line, variable, how, uids)) in keys
+    ]
 
 
 def _key(line: Line, variable: Variable, how: Join, uids: Uids) -> tuple[int, ...]:

@@ -66,6 +66,15 @@ async def test_an_empty_intersection_is_refused(tsdb: Served):
     assert answer["error"]["message"].startswith("No intersections found")
 
 
+async def test_of_series_that_a_join_cannot_tell_apart_the_last_counts_and_the_times_of_all(tsdb: Served):
+    for at, host in ((0, "h1"), (60, "h2"), (120, "h2")):
+        await tsdb.put("a", at + 1, T + at, host=host)
+    body = query({"id": "e", "expr": "a * 2", "join": {"operator": "union", "useQueryTags": True}})
+    body["metrics"] = [{"id": "a", "metric": "a", "aggregator": "none"}]
+    [got] = await outputs(tsdb, body)
+    assert got["dps"] == [[MS, 0.0], [MS + 60_000, 122.0], [MS + 120_000, 242.0]]
+
+
 async def test_fill_values_stand_for_missing_points(tsdb: Served):
     await fill(tsdb)
     body = query({"id": "e", "expr": "a * b"})
