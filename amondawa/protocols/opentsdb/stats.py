@@ -12,16 +12,19 @@ from typing import Any
 from amondawa.auth.caller import current_caller
 from amondawa.auth.permissions import ANY_DOMAIN
 from amondawa.errors import Forbidden
-from amondawa.protocols.opentsdb.calls import Answer, Call, Handler
+from amondawa.protocols.opentsdb.calls import NO_CONTENT, Answer, Call, Handler
+from amondawa.protocols.opentsdb.errors import TsdbError
 
 PREFIX = "tsd."
 
 
 async def stats(call: Call) -> Answer:
     """Answer statistics: as a list of points, or as text lines outside /api."""
-    call.allow("GET", "POST")
     words = call.path.split("/")
     handler = _BELOW.get(words[2].lower()) if words[0] == "api" and len(words) > 2 else None
+    if handler is _queries and call.method == "DELETE":
+        return _end_query(call)
+    call.allow("GET", "POST")
     if handler is not None:
         return await handler(call)
     points = statistics(call)
@@ -85,8 +88,24 @@ async def _threads(call: Call) -> Answer:
 
 async def _queries(call: Call) -> Answer:
     """List the queries in flight in the caller's domain; finished ones are not kept."""
-    running = [one for one in call.scope.gateway.running_queries() if one.get("domain", call.domain) == call.domain]
-    return Answer.json({"running": running, "completed": []})
+    return Answer.json({"running": _running(call), "completed": []})
+
+
+def _running(call: Call) -> list[dict[str, object]]:
+    return [one for one in call.scope.gateway.running_queries() if one.get("domain", call.domain) == call.domain]
+
+
+def _end_query(call: Call) -> Answer:
+    """End one of the domain's queries by its `id`; its client is told so.
+
+    Raises:
+        TsdbError: 400, no id; 404, no such query is running.
+    """
+    wanted = call.params.required("id")
+    known = any(str(one["id"]) == wanted for one in _running(call))
+    if not known or not call.scope.gateway.end_query(int(wanted)):
+        raise TsdbError(f"No query {wanted} is running", 404)
+    return NO_CONTENT
 
 
 async def _regions(call: Call) -> Answer:

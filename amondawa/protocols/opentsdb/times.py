@@ -87,6 +87,8 @@ def split_duration(text: str) -> tuple[int, str]:
     Raises:
         TsdbError: 400.
     """
+    if not text:
+        raise TsdbError("String index out of range: 0")
     digits = len(text) - len(text.lstrip("0123456789"))
     if digits == len(text):
         raise TsdbError(f"Invalid duration, must have an integer and unit: {text}")

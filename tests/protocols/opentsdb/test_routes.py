@@ -237,6 +237,19 @@ async def test_only_queries_of_the_own_domain_are_listed(tsdb: Served, monkeypat
     assert await tsdb.ask("GET", "/api/stats/query") == (200, {"running": running[:1], "completed": []})
 
 
+async def test_a_query_of_the_own_domain_can_be_ended(tsdb: Served, monkeypatch: pytest.MonkeyPatch):
+    ended: list[int] = []
+    running = [{"id": 1, "domain": "default"}, {"id": 2, "domain": "other"}]
+    monkeypatch.setattr(tsdb.scope.gateway, "running_queries", lambda: running)
+    monkeypatch.setattr(tsdb.scope.gateway, "end_query", lambda number: ended.append(number) or True)
+    for wrong, status in (("", 400), ("?id=", 400), ("?id=2", 404), ("?id=x", 404)):
+        assert (await tsdb.ask("DELETE", f"/api/stats/query{wrong}"))[0] == status
+    assert ended == []
+    assert (await tsdb.ask("DELETE", "/api/stats/query?id=1"))[0] == 204
+    assert ended == [1]
+    assert (await tsdb.ask("DELETE", "/api/stats"))[0] == (await tsdb.ask("PUT", "/api/stats/query?id=1"))[0] == 405
+
+
 async def test_no_static_file_is_there(tsdb: Served):
     missing = {"error": {"code": 404, "message": "Page not found"}}
     assert await tsdb.ask("GET", "/s/nosuch.js") == (404, missing)
