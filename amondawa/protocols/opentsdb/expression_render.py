@@ -12,6 +12,7 @@ from amondawa.model.points import Float64s, Int64s, Points
 from amondawa.protocols.opentsdb.expression import NO_VALUE, Variable
 from amondawa.protocols.opentsdb.expression_query import ExpressionQuery, Output
 from amondawa.protocols.opentsdb.expression_schemas import echo
+from amondawa.protocols.opentsdb.javamap import java_ordered
 from amondawa.protocols.opentsdb.render import SLICE_POINTS, Pieces, float_texts, long_texts
 
 NEVER_MS = 2**63 - 1
@@ -96,7 +97,7 @@ def _meta(variable: Variable) -> list[dict[str, object]]:
             {
                 "index": at,
                 "metrics": metrics,
-                "commonTags": dict(line.tags),
+                "commonTags": java_ordered(line.tags),
                 "aggregatedTags": list(line.aggregated),
             }
         )

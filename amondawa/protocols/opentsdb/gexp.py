@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,6 +116,20 @@ def walked(lines: Iterable[Line]) -> list[Line]:
     return found
 
 
+def shown(lines: Iterable[Line]) -> list[Line]:
+    """Return lines that are about to be put out.
+
+    Raises:
+        TsdbError: 400, one has no name, or its points cannot be read.
+    """
+    found = list(lines)
+    for line in found:
+        if line.nameless:
+            raise _wrong("Wrong id.length = 0 which is != 3 required for 'metrics'")
+        walked([line])
+    return found
+
+
 def _wrong(text: str) -> TsdbError:
     return TsdbError(text, 400, text)
 
@@ -141,7 +155,7 @@ def _alias(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> 
         name = ",".join(words)
         for tag, value in line.tags.items():
             name = name.replace("@" + tag, value)
-        out.append(replace(line, metric=name, tags={}, aggregated=(), renamed=True))
+        out.append(replace(line, metric=name, tags={}, aggregated=(), renamed=True, nameless=False))
     return out
 
 
@@ -235,19 +249,19 @@ def _arithmetic(sign: str) -> Function:
     def apply(inputs: list[list[Line]], words: Sequence[str], setting: Setting) -> list[Line]:
         if not 2 <= len(inputs) <= MAX_SERIES:
             raise _wrong(f"Must have 2 to {MAX_SERIES} series, got {len(inputs)} instead")
-        if any(line.renamed for lines in inputs for line in lines):
-            raise _wrong("Wrong id.length = 0 which is != 3 required for 'metrics'")
         sources = [[(_joinable(line), line) for line in lines] for lines in inputs]
         variables = [Variable(tuple(joinable for joinable, _ in pairs), 0.0) for pairs in sources]
         rows = join(variables, Join(aggregated_tags=False), setting.uids)
-        unpaired = {joinable for pairs in sources for joinable, line in pairs if line.unpaired}
+        by_joinable = {joinable: line for pairs in sources for joinable, line in pairs}
         first = next((line for lines in inputs for line in lines), None)
-        return [] if first is None else [_in_step(sign, row, unpaired, first, setting.uids) for row in rows]
+        return [] if first is None else [_in_step(sign, row, by_joinable, first, setting.uids) for row in rows]
 
     return apply
 
 
-def _in_step(sign: str, row: Sequence[JoinedLine | None], unpaired: Set[JoinedLine], first: Line, uids: Uids) -> Line:
+def _in_step(
+    sign: str, row: Sequence[JoinedLine | None], sources: Mapping[JoinedLine, Line], first: Line, uids: Uids
+) -> Line:
     """Compute over the series of a row point by point: the first points of all, the second ones, and so on.
 
     A missing series, and NaN, count as 0. The time of a result is the earliest of the times of its points. Series that do
@@ -255,7 +269,7 @@ def _in_step(sign: str, row: Sequence[JoinedLine | None], unpaired: Set[JoinedLi
     """
     lines = [line for line in row if line is not None]
     length = len(lines[0].points)
-    wrong = any(line in unpaired or len(line.points) != length for line in lines)
+    wrong = any(sources[line].unpaired or len(line.points) != length for line in lines)
     points = Points.empty() if wrong else _points_in_step(sign, row, lines, length)
     made = described(row, 0, points)
     return Line(
@@ -268,6 +282,7 @@ def _in_step(sign: str, row: Sequence[JoinedLine | None], unpaired: Set[JoinedLi
         figures=first.figures,
         computed=True,
         unpaired=wrong,
+        nameless=any(sources[line].renamed or sources[line].nameless for line in lines),
     )
 
 

@@ -15,7 +15,7 @@ from amondawa.protocols.opentsdb.expression import Variable, evaluate_all, line_
 from amondawa.protocols.opentsdb.expression_query import check_expressions, check_reads
 from amondawa.protocols.opentsdb.expression_render import render_outputs
 from amondawa.protocols.opentsdb.expression_schemas import load_expression_query
-from amondawa.protocols.opentsdb.gexp import Results, Setting, evaluate_gexp, walked
+from amondawa.protocols.opentsdb.gexp import Results, Setting, evaluate_gexp, shown
 from amondawa.protocols.opentsdb.notes import Note, notes_of
 from amondawa.protocols.opentsdb.query_schemas import load_query
 from amondawa.protocols.opentsdb.query_stats import summary
@@ -85,7 +85,7 @@ async def answer_gexp(call: Call) -> Answer:
         results = Results([lines_of(each, uids) for each in answered])
         setting = Setting(uids, checked.start_ms, checked.end_ms)
         lines = [line for tree in trees for line in evaluate_gexp(tree, results, setting)]
-        lines = [replace(line, points=setting.within(line.points)) for line in walked(lines)]
+        lines = [replace(line, points=setting.within(line.points)) for line in shown(lines)]
         return render(Page(checked, uids, *notes), lines, _summary(answered, lines))
 
     return Answer(await evaluate(call.scope, call.domain, checked, finish, query_label(call, checked)))

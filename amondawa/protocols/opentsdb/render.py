@@ -20,6 +20,7 @@ from amondawa.model.points import Float64s, Int64s, Kind, Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery, read_range
+from amondawa.protocols.opentsdb.javamap import SMALLEST_MAP, java_order
 from amondawa.protocols.opentsdb.notes import Note
 from amondawa.protocols.opentsdb.query_stats import Figures
 from amondawa.protocols.opentsdb.uid import Uids
@@ -79,6 +80,7 @@ class Line:
         figures: about its execution.
         computed, renamed: a graphite-like expression computed it from several series; gave it another name.
         unpaired: that expression could not: whoever reads the points is to refuse them.
+        nameless: it has no metric's name, as one of those series was renamed: it cannot be shown.
     """
 
     sub: CheckedSubQuery
@@ -92,6 +94,7 @@ class Line:
     computed: bool = False
     renamed: bool = False
     unpaired: bool = False
+    nameless: bool = False
 
 
 def lines_of(answered: Answered, uids: Uids) -> list[Line]:
@@ -184,9 +187,10 @@ def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
 
 
 def tags_of(frame: Frame, uids: Uids) -> tuple[dict[str, str], list[str]]:
-    """Return the tags that the members of a frame agree on, and the names of those they differ in, by their ids."""
+    """Return the tags that the members of a frame agree on, in a Java map's order, and those they differ in, by their ids."""
     tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
-    return tags, by_id(aggregated, uids)
+    names = java_order(by_id(tags, uids), SMALLEST_MAP)
+    return {name: tags[name] for name in names}, by_id(aggregated, uids)
 
 
 def by_id(names: Iterable[str], uids: Uids) -> list[str]:
