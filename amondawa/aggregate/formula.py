@@ -3,13 +3,13 @@
     or     := and   (("||" | "or")  and)*
     and    := bits  (("&&" | "and") bits)*
     bits   := equal (("|" | "^" | "&") equal)*, binding tighter in this order
-    equal  := order (("==" | "!=" | "eq" | "ne") order)*
-    order  := sum   (("<" | ">" | "<=" | ">=" | "lt" | "gt" | "le" | "ge") sum)*
+    equal  := order [("==" | "!=" | "eq" | "ne") order]
+    order  := sum   [("<" | ">" | "<=" | ">=" | "lt" | "gt" | "le" | "ge") sum]
     sum    := term  (("+" | "-") term)*
     term   := unary (("*" | "/" | "%" | "div" | "mod") unary)*
     unary  := ("-" | "!" | "not" | "~") unary | number | "true" | "false" | "null" | name | call | "(" choice ")"
     call   := name [":" name] "(" [choice ("," choice)*] ")"
-    choice := or ["?" choice ":" choice]
+    choice := or ["?" choice ":" choice | "?:" choice]
 
 Rules as in the Java expression language that OpenTSDB uses: a comparison is 1 or 0 in the end; two whole constants
 divide without remainder; dividing by zero, or taking a remainder by it, gives 0. Constants with a point are 32-bit floats.
@@ -37,6 +37,10 @@ LONG = 2**63
 LARGEST = 2**1023
 LONG_DIGITS = 19
 """whole constants of that many digits are taken for doubles"""
+SHOWN_WHOLE, AROUND = 10, 5
+"""texts shorter than that stand whole in errors, of others so many characters on both sides of a column"""
+AMBIGUOUS = "Ambiguous statement, missing ';' between expressions"
+"""shown in place of a formula when another one follows it"""
 NO_DOUBLE = "Expression returned a result of type: java.lang.{}"
 
 Column = npt.NDArray[np.float64] | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
@@ -45,8 +49,8 @@ Columns = Mapping[str, Float64s]
 Node = Callable[[Columns], Value]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|\d+\.\d+|[1-9]\d*|0[0-7]*)[lLhHfFbB]?"
-    r"|(?P<name>[A-Za-z_$@][\w$@]*)|(?P<sign>&&|\|\||[=!<>]=|[-+*/%<>!()?:,&|^~]))"
+    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|\d+\.\d+(?:[eE][+-]?\d+)?|[1-9]\d*|0[0-7]*)[lLhHfFbB]?"
+    r"|(?P<name>[A-Za-z_$@][\w$@]*)|(?P<sign>&&|\|\||[=!<>]=|\?:|[-+*/%<>!()?:,&|^~]))"
 )
 _WORDS = {"and": "&&", "or": "||", "not": "!", "eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
           "div": "/", "mod": "%"}  # fmt: skip
@@ -241,6 +245,8 @@ _BINARY: dict[str, _Binary] = {
 
 _LEVELS = (("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/", "%"))
 """signs by how tightly they bind, loosest first"""
+_ALONE = (("==", "!="), ("<", ">", "<=", ">="))
+"""levels whose signs do not follow one another"""
 
 
 def _joined(sign: str, left: Node, right: Node) -> Node:
@@ -274,6 +280,8 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise BadFormula(f"parentheses may be nested {MAX_DEPTH} deep")
         test = self._level(0, depth)
+        if self._take("?:"):
+            return _Choice(test, test, self.choice(depth + 1))
         if not self._take("?"):
             return test
         then = self.choice(depth + 1)
@@ -283,6 +291,9 @@ class _Parser:
     def expect_end(self) -> None:
         """Refuse what follows a whole formula."""
         if self._at < len(self._tokens):
+            kind, text = self._tokens[self._at]
+            if kind != "sign":
+                raise _wrong(text, self._places[self._at], AMBIGUOUS)
             raise self._unexpected()
 
     def _level(self, level: int, depth: int) -> Node:
@@ -292,6 +303,8 @@ class _Parser:
         while (sign := self._peek()) in _LEVELS[level]:
             self._at += 1
             left = _joined(sign, left, self._level(level + 1, depth))
+            if _LEVELS[level] in _ALONE:
+                break
         return left
 
     def _unary(self, depth: int) -> Node:
@@ -368,7 +381,17 @@ class _Parser:
 
 def _wrong_at(column: int, text: str) -> BadFormula:
     """Return the error of a text that goes wrong at a column, counted from 1."""
-    return BadFormula(f"net.opentsdb.query.pojo.Expression.validate@1:{column} parsing error in '{text}'")
+    return _wrong("net.opentsdb.query.pojo.Expression.validate", column, text)
+
+
+def _wrong(where: str, column: int, text: str) -> BadFormula:
+    """Return an error that shows a text, of a longer one what is around the column."""
+    if len(text) < SHOWN_WHOLE:
+        return BadFormula(f"{where}@1:{column} parsing error in '{text}'")
+    start, end = column - AROUND, column + AROUND
+    if start < 0:
+        start, end = 0, end + AROUND
+    return BadFormula(f"{where}@1:{column} parsing error near '... {text[start:end]} ...'")
 
 
 def _constant(text: str) -> Value:

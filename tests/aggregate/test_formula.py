@@ -33,13 +33,17 @@ def value(text: str) -> list[float]:
         "= a",
         "a = b",
         "a & ",
-        "a * 1.5e1",
+        "a * 1.5e",
+        "a * 1e1",
+        "a > b > 1",
+        "a == b != 1",
+        "a ? : b",
         "a + .5",
         "a + 08",
     ],
 )
 def test_what_does_not_parse_is_refused(text: str):
-    with pytest.raises(BadFormula, match="parsing error in"):
+    with pytest.raises(BadFormula, match="parsing error (in|near)"):
         parse_formula(text)
 
 
@@ -51,6 +55,26 @@ def test_the_column_where_a_text_goes_wrong_is_named(text: str, column: int):
     with pytest.raises(BadFormula) as refused:
         parse_formula(text)
     assert refused.value.message == f"net.opentsdb.query.pojo.Expression.validate@1:{column} parsing error in '{text}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a + b + * a", "net.opentsdb.query.pojo.Expression.validate@1:9 parsing error near '... b + * a ...'"),
+        (
+            "a ** 2 + b + b",
+            "net.opentsdb.query.pojo.Expression.validate@1:4 parsing error near '... a ** 2 + b + b ...'",
+        ),
+        ("a > b > 1 + a", "net.opentsdb.query.pojo.Expression.validate@1:7 parsing error near '... > b > 1 +  ...'"),
+        ("a b", "b@1:3 parsing error near '... Ambiguous sta ...'"),
+        ("a * 1e3", "e3@1:6 parsing error near '... mbiguous s ...'"),
+        ("a + b + b + b c", "c@1:15 parsing error near '... statement, ...'"),
+    ],
+)
+def test_errors_show_what_is_around_them_and_formulas_that_follow_one_another(text: str, message: str):
+    with pytest.raises(BadFormula) as refused:
+        parse_formula(text)
+    assert refused.value.message == message
 
 
 @pytest.mark.parametrize(
@@ -122,6 +146,10 @@ def test_long_and_deep_formulas_are_refused():
         ("(b | 1) * 1.0", [11.0, 21.0, 31.0]),
         ("(b ^ 8) * 1.0", [2.0, 28.0, 22.0]),
         ("a + b;", [11.0, 22.0, 33.0]),
+        ("a * 1.5e1", [15.0, 30.0, 45.0]),
+        ("a * 5.0E-1", [0.5, 1.0, 1.5]),
+        ("a - 1 ?: b", [10.0, 1.0, 2.0]),
+        ("(a > 1) > 0", [0.0, 1.0, 1.0]),
     ],
 )
 def test_formulas_give(text: str, expected: list[float]):

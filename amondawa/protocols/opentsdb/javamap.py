@@ -40,6 +40,15 @@ def java_order(names: Iterable[str], size: int = USUAL_MAP) -> list[str]:
     return sorted(given, key=lambda name: java_hash(name) & (size - 1))
 
 
+def java_copied_order(names: Iterable[str]) -> list[str]:
+    """Return names as the keys of a copy of a map that was made for just them; copies begin with room to spare."""
+    given = java_order(names, SMALLEST_MAP)
+    size = 1
+    while size < int(len(given) / 0.75 + 1):
+        size *= 2
+    return java_order(given, size)
+
+
 def java_ordered(tags: Mapping[str, T]) -> dict[str, T]:
     """Return tags in the order of a Java hash map."""
     return {name: tags[name] for name in java_order(tags)}

@@ -20,7 +20,7 @@ from amondawa.model.points import Float64s, Int64s, Kind, Points
 from amondawa.model.result import Frame
 from amondawa.model.series import Series
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, CheckedSubQuery, SubQuery, read_range
-from amondawa.protocols.opentsdb.javamap import SMALLEST_MAP, java_order
+from amondawa.protocols.opentsdb.javamap import java_copied_order
 from amondawa.protocols.opentsdb.notes import Note
 from amondawa.protocols.opentsdb.query_stats import Figures
 from amondawa.protocols.opentsdb.uid import Uids
@@ -189,7 +189,7 @@ def common_tags(members: Sequence[Series]) -> tuple[dict[str, str], list[str]]:
 def tags_of(frame: Frame, uids: Uids) -> tuple[dict[str, str], list[str]]:
     """Return the tags that the members of a frame agree on, in a Java map's order, and those they differ in, by their ids."""
     tags, aggregated = common_tags([uids.wire_series(series) for series in frame.members])
-    names = java_order(by_id(tags, uids), SMALLEST_MAP)
+    names = java_copied_order(by_id(tags, uids))
     return {name: tags[name] for name in names}, by_id(aggregated, uids)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amondawa.protocols.opentsdb.java_digits import SINGLE, java_digits
-from amondawa.protocols.opentsdb.javamap import java_hash, java_map_text, java_order, java_ordered
+from amondawa.protocols.opentsdb.javamap import java_copied_order, java_hash, java_map_text, java_order, java_ordered
 from amondawa.protocols.opentsdb.numbers_text import NotANumber, java_bytes, java_double, parse_double, stored_bytes
 
 
@@ -22,6 +22,14 @@ def test_the_order_of_a_map_is_that_of_its_keys_hashes():
 def test_a_map_grows_when_it_is_three_quarters_full():
     names = [f"t{n}" for n in range(13)]
     assert java_order(names) == sorted(names, key=lambda name: java_hash(name) & 31)
+
+
+def test_a_copy_of_a_map_begins_with_room_to_spare():
+    assert java_copied_order(["host", "owner", "app", "zone"]) == ["host", "owner", "app", "zone"]
+    assert java_copied_order(["host", "dc", "owner", "app", "zone", "rack"]) == [
+        "owner", "app", "rack", "zone", "host", "dc"
+    ]  # fmt: skip
+    assert java_copied_order([]) == []
 
 
 def test_a_map_prints_null_values_and_keeps_its_values():

@@ -114,6 +114,7 @@ def test_tags_that_members_differ_in_stand_in_the_order_of_their_ids():
     rows = (uids.register("m", [("host", host), ("dc", host), ("rack", "1")]) for host in "ab")
     members = tuple(Series("d", metric, tags) for metric, tags in rows)
     assert tags_of(Frame("m", members, ()), uids) == ({"rack": "1"}, ["host", "dc"])
+    assert list(tags_of(Frame("m", members[:1], ()), uids)[0]) == ["host", "rack", "dc"]
 
 
 def test_a_tag_that_only_some_members_have_is_common_when_those_agree():
