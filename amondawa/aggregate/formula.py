@@ -20,13 +20,13 @@ Source: suite query_exp.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from amondawa.aggregate.formula_text import AMBIGUOUS, BadFormula, cut, wrong, wrong_at
 from amondawa.aggregate.nan_order import below, same
 from amondawa.errors import BadRequest
 from amondawa.model.points import Float64s
@@ -37,27 +37,12 @@ LONG = 2**63
 LARGEST = 2**1023
 LONG_DIGITS = 19
 """whole constants of that many digits are taken for doubles"""
-SHOWN_WHOLE, AROUND = 10, 5
-"""texts shorter than that stand whole in errors, of others so many characters on both sides of a column"""
-AMBIGUOUS = "Ambiguous statement, missing ';' between expressions"
-"""shown in place of a formula when another one follows it"""
 NO_DOUBLE = "Expression returned a result of type: java.lang.{}"
 
 Column = npt.NDArray[np.float64] | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
 Value = Column | float | int | bool
 Columns = Mapping[str, Float64s]
 Node = Callable[[Columns], Value]
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|\d+\.\d+(?:[eE][+-]?\d+)?|[1-9]\d*|0[0-7]*)[lLhHfFbB]?"
-    r"|(?P<name>[A-Za-z_$@][\w$@]*)|(?P<sign>&&|\|\||[=!<>]=|\?:|[-+*/%<>!()?:,&|^~]))"
-)
-_WORDS = {"and": "&&", "or": "||", "not": "!", "eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
-          "div": "/", "mod": "%"}  # fmt: skip
-
-
-class BadFormula(BadRequest):
-    """A formula that does not parse."""
 
 
 class NoNumber(BadRequest):
@@ -270,7 +255,7 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens, self._places = _tokens(text)
+        self._tokens, self._places = cut(text)
         self._at = 0
         self._closings: dict[int, int] = {}
         self.names: dict[str, None] = {}
@@ -293,7 +278,7 @@ class _Parser:
         if self._at < len(self._tokens):
             kind, text = self._tokens[self._at]
             if kind != "sign":
-                raise _wrong(text, self._places[self._at], AMBIGUOUS)
+                raise wrong(text, self._places[self._at], AMBIGUOUS)
             raise self._unexpected()
 
     def _level(self, level: int, depth: int) -> Node:
@@ -376,47 +361,15 @@ class _Parser:
             raise self._unexpected()
 
     def _unexpected(self) -> BadFormula:
-        return _wrong_at(self._places[min(self._at, len(self._places) - 1)] if self._places else 1, self._text)
-
-
-def _wrong_at(column: int, text: str) -> BadFormula:
-    """Return the error of a text that goes wrong at a column, counted from 1."""
-    return _wrong("net.opentsdb.query.pojo.Expression.validate", column, text)
-
-
-def _wrong(where: str, column: int, text: str) -> BadFormula:
-    """Return an error that shows a text, of a longer one what is around the column."""
-    if len(text) < SHOWN_WHOLE:
-        return BadFormula(f"{where}@1:{column} parsing error in '{text}'")
-    start, end = column - AROUND, column + AROUND
-    if start < 0:
-        start, end = 0, end + AROUND
-    return BadFormula(f"{where}@1:{column} parsing error near '... {text[start:end]} ...'")
+        return wrong_at(self._places[min(self._at, len(self._places) - 1)] if self._places else 1, self._text)
 
 
 def _constant(text: str) -> Value:
     """Return a constant: hexadecimal, octal, decimal, or with a point and then of 32 bits."""
     if "." in text:
-        return float(str(np.float32(text)))
+        with np.errstate(over="ignore"):
+            return float(str(np.float32(text)))
     base = 16 if text[:2].lower() == "0x" else 8 if text[0] == "0" and len(text) > 1 else 10
     if len(text) >= LONG_DIGITS:
         return float(min(int(text, base), LARGEST))
     return int(text, base)
-
-
-def _tokens(text: str) -> tuple[list[tuple[str, str]], list[int]]:
-    """Cut a formula into (kind, text), words for signs replaced by the signs, and the columns they stand at."""
-    found = []
-    places = []
-    at = 0
-    end = len(text.rstrip("; \t\r\n"))
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _wrong_at(at + 1 + len(text[at:]) - len(text[at:].lstrip()), text)
-        at = match.end()
-        kind = match.lastgroup or ""
-        token = match[kind]
-        places.append(match.start(kind) + 1)
-        found.append(("sign", _WORDS[token]) if token in _WORDS else (kind, token))
-    return found, places

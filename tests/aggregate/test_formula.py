@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amondawa.aggregate.formula import MAX_CHARS, BadFormula, NoNumber, parse_formula
+from amondawa.aggregate.formula import MAX_CHARS, NoNumber, parse_formula
+from amondawa.aggregate.formula_text import BadFormula
 
 A = np.array([1.0, 2.0, 3.0])
 B = np.array([10.0, 20.0, 30.0])
@@ -148,6 +149,7 @@ def test_long_and_deep_formulas_are_refused():
         ("a + b;", [11.0, 22.0, 33.0]),
         ("a * 1.5e1", [15.0, 30.0, 45.0]),
         ("a * 5.0E-1", [0.5, 1.0, 1.5]),
+        ("a * 1.5e40", [math.inf, math.inf, math.inf]),
         ("a - 1 ?: b", [10.0, 1.0, 2.0]),
         ("(a > 1) > 0", [0.0, 1.0, 1.0]),
     ],

@@ -41,6 +41,8 @@ from tests.store.engines import ENGINES
 ROUGH = RollupUse((60_000,), exact=False)
 RANGE_STAGES: tuple[type[RangeStage], ...] = (Sum, Average, Minimum, Maximum, Count, First, Last)
 FUNCTIONS = ("sum", "zimsum", "avg", "min", "mimmax", "max", "count", "first", "last")
+FILLS = tuple(fill for fill in Fill if fill is not Fill.SCALAR)
+"""those with a value for an empty bucket"""
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +83,7 @@ async def test_every_column_answers_as_the_points_do(pair: Pair, rules: str) -> 
         await agree(pair, grouped(kind, align_start_time=True))
         await agree(pair, [GroupSeries("m"), kind(FIVE_MINUTES)])
     for function in FUNCTIONS:
-        for fill in Fill:
+        for fill in FILLS:
             rolled, raw = await pair.both(downsampled(function, fill), identity=Identity.TIME)
             assert repr(shown(rolled)) == repr(shown(raw))  # NaN is NaN
             assert rolled.rollup == EXACT
@@ -139,7 +141,7 @@ def test_aligned_aggregations_are_exact_for_any_points_late_ones_included(
 
 
 @settings(deadline=None, max_examples=25)
-@given(STREAMS, st.sampled_from(FUNCTIONS), st.sampled_from(list(Fill)), st.sampled_from([60_000, 180_000, 3_600_000]))
+@given(STREAMS, st.sampled_from(FUNCTIONS), st.sampled_from(FILLS), st.sampled_from([60_000, 180_000, 3_600_000]))
 def test_downsampled_series_are_exact_for_any_points(
     points: dict[int, Value], function: str, fill: Fill, step_ms: int
 ) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from amondawa.aggregate.combine import COMBINATIONS
-from amondawa.aggregate.formula import BadFormula, Formula, parse_formula
+from amondawa.aggregate.formula import Formula, parse_formula
+from amondawa.aggregate.formula_text import BadFormula
 from amondawa.protocols.opentsdb.data_query import CheckedQuery, DataQuery, SubQuery, check
 from amondawa.protocols.opentsdb.errors import TsdbError, internal_null
 from amondawa.protocols.opentsdb.filters import TagVFilter
