@@ -376,3 +376,15 @@ async def test_what_stands_behind_a_fragment_does_not_change_the_right_that_a_re
             answer = await raw(gateway, f"{head}Authorization: {secret}\r\n\r\n".encode(), "opentsdb_port")
             assert answer.startswith(b"HTTP/1.1 ")
             assert b"told" not in answer
+
+
+async def test_a_path_in_capitals_needs_the_right_of_the_path_that_it_means():
+    async with guarded() as gateway:
+        reader, writer = gateway.add_key("shop:r"), gateway.add_key("shop:rw")
+        for path in (
+            "/API/UID/Assign?metric=m",
+            "/API/Annotation?start_time=1356998400&description=d&method_override=put",
+        ):
+            assert (await gateway.ask("opentsdb_port", "GET", path, b"", reader.basic)).status == 403
+            assert (await gateway.ask("opentsdb_port", "GET", path, b"", writer.basic)).status == 200
+            assert (await gateway.ask("opentsdb_port", "GET", path, b"")).status == 401

@@ -27,10 +27,10 @@ async def annotation(call: Call) -> Answer:
     words = call.path.split("/")
     if len(words) > 2 and words[2].lower().endswith("bulk"):
         return await _bulk(call, method)
-    if method not in ("GET", "POST", "PUT", "DELETE"):
-        raise method_not_allowed(method)
     notes = notes_of(call.scope, call.domain)
     given = await _given(call)
+    if method not in ("GET", "POST", "PUT", "DELETE"):
+        raise method_not_allowed(method)
     tsuid, start_time = given.get("tsuid", ""), given.get("start_time", 0)
     if method == "GET" and words[1].lower() == "annotations":
         return Answer.json([note.wire() for note in await _globals(notes, start_time, given.get("end_time", 0))])

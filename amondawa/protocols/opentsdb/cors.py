@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from amondawa.protocols.opentsdb.calls import Call
 from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.paths import in_api
 
 ALLOWED_METHODS = "GET, POST, PUT, DELETE"
 ALLOWED_HEADERS = (
@@ -33,7 +34,7 @@ def check(call: Call) -> dict[str, str]:
             raise TsdbError("Method not allowed", 405, f"The HTTP method [{call.method}] is not permitted")
         return {}
     if "*" not in domains and origin.upper() not in domains:
-        status = 200 if call.path.split("/", 1)[0] == "api" else 400
+        status = 200 if in_api(call.path) else 400
         raise TsdbError("CORS domain not allowed", status, f"The domain [{origin}] is not permitted access")
     return {
         "Access-Control-Allow-Origin": origin,

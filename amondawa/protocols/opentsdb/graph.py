@@ -25,11 +25,14 @@ from amondawa.protocols.opentsdb.errors import NoSuchName, TsdbError
 from amondawa.protocols.opentsdb.evaluate import evaluate
 from amondawa.protocols.opentsdb.javamap import java_order
 from amondawa.protocols.opentsdb.numbers_text import java_double
+from amondawa.protocols.opentsdb.paths import without_domain
 from amondawa.protocols.opentsdb.render import Answered, tags_of
 from amondawa.protocols.opentsdb.times import parse_time
 from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.uri import parse_query
 
+FORMS = ("ascii", "json", "png")
+"""the parameters that name a form other than a page"""
 DAY_MS = 86_400_000
 """the axis counts days since 1970"""
 DOTS_PER_INCH = 100
@@ -71,8 +74,7 @@ async def graph(call: Call) -> Answer:
     began = time.monotonic()
     params = call.params
     if not any(form in params for form in FORMS) and not _is_query(params):
-        asked = call.target.partition("?")[2]
-        return pages.moved(f"/#{asked}" if asked else "/")
+        return _to_home(call.target)
     size = _size(params)
     query = _asked(params, call.scope.gateway.now_ms)
 
@@ -90,6 +92,15 @@ async def graph(call: Call) -> Answer:
         return await evaluate(call.scope, call.domain, query, finish, "opentsdb q")
     except NoSuchName as error:
         raise TsdbError(error.message, 500) from error
+
+
+def _to_home(target: str) -> Answer:
+    """Lead a browser that asks for no graph yet to the page with the form, with what it asks behind the `#`."""
+    asked = without_domain(target)
+    domain = target[: -len(asked)]
+    location = f"{domain}/#{asked[3:]}" if len(asked) > len("/q?") else f"{domain}/"
+    body = f'<html></head><meta http-equiv="refresh" content="0; url={escape(location)}"></head></html>'
+    return replace(Answer.html(body), headers={"Location": location})
 
 
 def _asked(params: Params, now_ms: int) -> CheckedQuery:

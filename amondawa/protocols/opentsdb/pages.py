@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from html import escape
 
 import orjson
 
 from amondawa.protocols.opentsdb.calls import Answer, Call
 from amondawa.protocols.opentsdb.errors import TsdbError, error_body
+from amondawa.protocols.opentsdb.paths import without_domain
 
 _PAGE = """<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>OpenTSDB: {title}</title></head><body>{body}</body></html>
@@ -31,13 +31,6 @@ def page(title: str, body: str, status: int = 200) -> Answer:
     return Answer.html(_PAGE.format(title=escape(title), body=body), status)
 
 
-def moved(location: str) -> Answer:
-    """Return a page that leads browsers on, with status 200."""
-    shown = escape(location, quote=True)
-    refresh = f'<html><head><meta http-equiv="refresh" content="0; url={shown}"></head></html>'
-    return replace(Answer.html(refresh, 200), headers={"Location": location})
-
-
 async def home(call: Call) -> Answer:
     """Answer `/`: a small page with a form that draws a graph."""
     return page("home", _HOME)
@@ -54,10 +47,11 @@ async def static_file(call: Call) -> Answer:
     Raises:
         TsdbError: 400, the path climbs or names no file.
     """
-    if call.target.partition("?")[0].endswith("/s"):
-        raise TsdbError(f"URI too short {call.target}", 400)
-    if ".." in call.path:
-        raise TsdbError("Malformed path.", 400)
+    asked = without_domain(call.target)
+    if len(asked) < len("/s/"):
+        raise TsdbError(f"URI too short <code>{asked}</code>", 400)
+    if ".." in asked[len("/s/") :]:
+        raise TsdbError(f"Malformed URI <code>{asked}</code>", 400)
     return Answer(error_body(404, "Page not found"), 404)
 
 

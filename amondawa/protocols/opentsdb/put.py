@@ -9,7 +9,7 @@ from amondawa.auth.caller import current_caller
 from amondawa.errors import TooOld
 from amondawa.model.points import WriteBatch
 from amondawa.protocols.base import QuickAnswer, Scope
-from amondawa.protocols.opentsdb.calls import Answer, Call
+from amondawa.protocols.opentsdb.calls import JSON_TYPE, Answer, Call
 from amondawa.protocols.opentsdb.incoming import Incoming, read_points
 from amondawa.protocols.opentsdb.last import write_times_of
 from amondawa.protocols.opentsdb.put_columns import SeriesCache, Unusual, parse_columns
@@ -22,7 +22,7 @@ FEW_POINTS = 8
 """bodies of fewer points are not worth sorting"""
 
 
-NOTHING: QuickAnswer = (b"HTTP/1.1 204 No Content", b"")
+NOTHING: QuickAnswer = (b"HTTP/1.1 204 No Content\r\nContent-Type: %b" % JSON_TYPE.encode(), b"")
 
 
 class Putter:

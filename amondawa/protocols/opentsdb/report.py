@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from amondawa.protocols.opentsdb.calls import NO_CONTENT, Answer, Params
+from amondawa.protocols.opentsdb.calls import JSON_TYPE, Answer, Params
 from amondawa.protocols.opentsdb.errors import TsdbError
 
+STORED = Answer(status=204, headers={"Content-Type": JSON_TYPE})
 HAD_ERRORS = "One or more data points had errors"
 SEE_DETAILS = 'Please see the TSD logs or append "details" to the put request'
 
@@ -58,7 +59,7 @@ def report(flags: Flags, stored: int, refused: list[dict[str, Any]]) -> Answer:
     if not flags.summary:
         if refused:
             raise TsdbError(HAD_ERRORS, 400, SEE_DETAILS)
-        return NO_CONTENT
+        return STORED
     counts: dict[str, Any] = {"success": stored}
     if flags.timeouts:
         counts["timeouts"] = 0

@@ -15,18 +15,21 @@ from amondawa.errors import AmondawaError
 from amondawa.protocols.base import QuickWay, Scope
 from amondawa.protocols.http import domain_of, gunzip, read_body
 from amondawa.protocols.opentsdb import cors, pages
-from amondawa.protocols.opentsdb.calls import JSON_TYPE, Answer, Call, Handler, Params
+from amondawa.protocols.opentsdb.calls import HTML_TYPE, JSON_TYPE, TEXT_TYPE, Answer, Call, Handler, Params
 from amondawa.protocols.opentsdb.endpoints import handlers
 from amondawa.protocols.opentsdb.errors import TsdbError, endpoint_not_found, error_body, reason_phrase, translate
+from amondawa.protocols.opentsdb.paths import check_version, guessed_type, in_api, led_by
 from amondawa.protocols.opentsdb.put import Putter
 from amondawa.protocols.opentsdb.query_routes import add_query_routes
+from amondawa.protocols.opentsdb.routes_spelling import OtherSpellings
 
 _log = structlog.get_logger(__name__)
 
 WebHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Guard = Callable[[Handler], WebHandler]
 
-MAX_API_VERSION = 1
+ALLOWED = Answer(content_type="")
+"""what a permitted OPTIONS request is told"""
 INTERNAL_ERROR = "The request could not be carried out"
 
 
@@ -43,6 +46,7 @@ def application(scope: Scope) -> web.Application:
     app = web.Application()
     add_routes(app, scope)
     add_routes(app, scope, "/domains/{domain}")
+    app.router.register_resource(OtherSpellings(app.router))
     app.router.add_route("*", "/{path:.*}", guard_of(scope)(_not_found))
     return app
 
@@ -68,10 +72,10 @@ def guard_of(scope: Scope) -> Guard:
             call = _call_of(request, scope)
             headers: dict[str, str] = {}
             try:
-                headers = cors.check(call)
-                _check_version(request)
+                check_version(_words(request, call.target.partition("?")[0]))
                 _check_serializer(call)
-                answer = Answer() if call.method == "OPTIONS" else await handler(call)
+                headers = cors.check(call)
+                answer = ALLOWED if call.method == "OPTIONS" else await handler(call)
             except TsdbError as error:
                 answer = error_answer(call, error)
             except AmondawaError as error:
@@ -100,7 +104,7 @@ def error_answer(call: Call, error: TsdbError) -> Answer:
 
 def _error_answer(path: str, params: Params, error: TsdbError) -> Answer:
     reason = reason_phrase(error.message) if error.status >= 400 else ""
-    if path.split("/", 1)[0] == "api" or error.status < 400:
+    if in_api(path) or error.status < 400:
         body = error_body(error.status, error.message, error.details)
         return Answer(body, error.status, JSON_TYPE, error.headers, reason)
     page = pages.error_page(error, as_json="json" in params)
@@ -110,8 +114,9 @@ def _error_answer(path: str, params: Params, error: TsdbError) -> Answer:
 def refusal(request: web.Request, error: AmondawaError) -> web.Response:
     """Return the answer to a request that may not come in."""
     path, _, query_string = request.raw_path.partition("?")
-    answer = _error_answer(_relative(request, path), Params(query_string), translate(error))
-    headers = {**answer.headers, "Content-Type": answer.content_type}
+    relative = _relative(request, path)
+    answer = _error_answer(relative, Params(query_string), translate(error))
+    headers = {**answer.headers, "Content-Type": _content_type(relative, request.raw_path, answer)}
     return web.Response(body=answer.body, status=answer.status, reason=answer.reason or None, headers=headers)
 
 
@@ -139,35 +144,21 @@ def _call_of(request: web.Request, scope: Scope) -> Call:
     )
 
 
+def _words(request: web.Request, path: str) -> list[str]:
+    """Return the words of a path, without a domain in front."""
+    words = [word for word in path.split("/") if word]
+    return words[2:] if "domain" in request.match_info else words
+
+
 def _relative(request: web.Request, path: str) -> str:
     """Return a path without prefix, API version and slashes at its ends."""
-    words = [word for word in path.split("/") if word]
-    if "domain" in request.match_info:
-        words = words[2:]
-    version = request.match_info.get("version")
-    if version and len(words) > 1:
-        del words[1]
-    return "/".join(words)
-
-
-def _check_version(request: web.Request) -> None:
-    version = request.match_info.get("version", "").removeprefix("/v")
-    if not version:
-        return
-    if not version.isdecimal():
-        raise TsdbError("Invalid API version format supplied", 400, f"API version [v{version}] is not a number")
-    if int(version) > MAX_API_VERSION:
-        raise TsdbError(
-            "Requested API version is greater than the max implemented",
-            501,
-            f"API version [{int(version)}] is greater than the max [{MAX_API_VERSION}]",
-        )
+    return led_by(_words(request, path))
 
 
 def _check_serializer(call: Call) -> None:
     """Refuse a serializer that is not there: there is one, for JSON."""
     name = call.params.get("serializer", "json")
-    if name != "json" and call.path.split("/", 1)[0] == "api":
+    if name != "json":
         details = f"Could not find a serializer with the name: {name}"
         raise TsdbError("Requested serializer was not found", 400, details)
 
@@ -175,21 +166,21 @@ def _check_serializer(call: Call) -> None:
 def _response(call: Call, answer: Answer, headers: dict[str, str]) -> web.Response:
     body = answer.body
     callback = call.params.get("jsonp")
-    if callback and answer.content_type == JSON_TYPE and body and call.path.split("/", 1)[0] == "api":
+    if callback and answer.content_type == JSON_TYPE and body and in_api(call.path):
         body = b"%s(%s)" % (callback.encode(), body)
     sent = {**headers, **answer.headers}
-    if body or answer.status not in (204, 304):
-        sent.setdefault("Content-Type", answer.content_type)
+    content_type = _content_type(call.path, call.target, answer)
+    if content_type and (body or answer.status not in (204, 304)):
+        sent.setdefault("Content-Type", content_type)
     return web.Response(body=body, status=answer.status, reason=answer.reason or None, headers=sent)
 
 
+def _content_type(path: str, target: str, answer: Answer) -> str:
+    """Return what the answer is said to be: outside /api it is guessed, pictures apart."""
+    guesses = not in_api(path) and answer.content_type in (JSON_TYPE, TEXT_TYPE, HTML_TYPE)
+    return guessed_type(target, answer.body) if guesses else answer.content_type
+
+
 async def _not_found(call: Call) -> Answer:
-    """Answer for a path that leads nowhere, versioned API paths included."""
-    words = call.path.split("/")
-    if words[0] == "api" and len(words) > 1 and words[1][:1] == "v" and words[1][1:2].isdecimal():
-        version = words[1][1:]
-        if version.isdecimal() and int(version) > MAX_API_VERSION:
-            raise TsdbError("Requested API version is greater than the max implemented", 501)
-    if words[0] == "api":
-        raise endpoint_not_found()
-    raise TsdbError("Page Not Found", 404)
+    """Answer for a path that leads nowhere."""
+    raise endpoint_not_found() if in_api(call.path) else TsdbError("Page Not Found", 404)

@@ -19,7 +19,7 @@ PREFIX = "tsd."
 
 
 async def stats(call: Call) -> Answer:
-    """Answer statistics: as a list of points, or as text lines outside /api."""
+    """Answer statistics: as a list of points, or as text lines outside /api (for the parameter `json` as a list of them)."""
     words = call.path.split("/")
     handler = _BELOW.get(words[2].lower()) if words[0] == "api" and len(words) > 2 else None
     if handler is _queries and call.method == "DELETE":
@@ -28,9 +28,10 @@ async def stats(call: Call) -> Answer:
     if handler is not None:
         return await handler(call)
     points = statistics(call)
-    if words[0] == "api" or "json" in call.params:
+    if words[0] == "api":
         return Answer.json(points)
-    return Answer.text("".join(map(_line, points)))
+    lines = [_line(point) for point in points]
+    return Answer.json(lines) if "json" in call.params else Answer.text("".join(f"{line}\n" for line in lines))
 
 
 def statistics(call: Call) -> list[dict[str, Any]]:
@@ -49,7 +50,7 @@ def _number(value: float) -> str:
 
 def _line(point: dict[str, Any]) -> str:
     tags = "".join(f" {name}={value}" for name, value in point["tags"].items())
-    return f"{point['metric']} {point['timestamp']} {point['value']}{tags}\n"
+    return f"{point['metric']} {point['timestamp']} {point['value']}{tags}"
 
 
 def _check_operator() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from amondawa.protocols.opentsdb.calls import Answer, Call
 from amondawa.protocols.opentsdb.errors import TsdbError
+from amondawa.protocols.opentsdb.paths import in_api
 from amondawa.protocols.opentsdb.schemas import SuggestBody, load
 from amondawa.protocols.opentsdb.uid import UidKind, Uids, uids_of
 
@@ -27,7 +28,7 @@ async def suggest(call: Call) -> Answer:
 
 
 async def _fields(call: Call) -> dict[str, Any]:
-    if call.method == "POST":
+    if call.method == "POST" and in_api(call.path):
         asked = load(SuggestBody, await call.json())
         if not asked["type"]:
             raise TsdbError("Missing 'type' parameter")

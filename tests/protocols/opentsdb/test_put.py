@@ -240,7 +240,7 @@ async def test_a_cache_forgets_after_a_rename(loader: Loader):
 async def test_a_good_point_without_flags_gets_204(tsdb: Served):
     status, body, headers = await tsdb.raw("POST", "/api/put", GOOD)
     assert (status, body) == (204, b"")
-    assert "Content-Type" not in headers
+    assert headers["Content-Type"] == "application/json; charset=UTF-8"
 
 
 @pytest.mark.parametrize(

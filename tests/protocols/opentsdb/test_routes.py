@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
+
 import pytest
 
 from amondawa.protocols.opentsdb.config import AGGREGATORS
 from amondawa.protocols.opentsdb.errors import reason_phrase
+from amondawa.protocols.opentsdb.paths import usual
 from amondawa.protocols.opentsdb.routes import path_pattern
-from tests.protocols.opentsdb.served import Served, serve
+from tests.protocols.opentsdb.served import START_S, Served, serve
 
 NOT_FOUND = {"error": {"code": 404, "message": "Endpoint not found"}}
 
@@ -49,8 +53,100 @@ async def test_later_versions_of_the_api_are_not_implemented(tsdb: Served, path:
     assert answer["error"]["message"] == "Requested API version is greater than the max implemented"
 
 
-async def test_a_version_that_is_no_number_is_refused(tsdb: Served):
-    assert (await tsdb.ask("GET", "/api/v1x/aggregators"))[0] == 400
+@pytest.mark.parametrize("version", ["1x", "99999999999"])
+async def test_a_version_that_is_no_number_is_refused(tsdb: Served, version: str):
+    status, answer = await tsdb.ask("GET", f"/api/v{version}/aggregators")
+    details = f"API version [{version}] cannot be parsed to an integer"
+    assert (status, answer["error"]["details"]) == (400, details)
+
+
+@pytest.mark.parametrize("path", ["/api/v2", "/api/v2/", "/api/v2/aggregators", "/api/v2/nosuch"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+@pytest.mark.parametrize("origin", ["", "http://app.example.com", "http://evil.example.com"])
+async def test_the_version_is_looked_at_before_the_origin(tsdb: Served, path: str, method: str, origin: str):
+    status, body, headers = await tsdb.raw(method, path, Origin=origin)
+    assert (status, "Access-Control-Allow-Origin" in headers) == (501, False)
+    assert json.loads(body)["error"]["details"] == "API version [2] is greater than the max [1]"
+
+
+async def test_the_serializer_is_looked_at_before_the_origin(tsdb: Served):
+    status, _, headers = await tsdb.raw("OPTIONS", "/api/version?serializer=x", Origin="http://app.example.com")
+    assert (status, "Access-Control-Allow-Origin" in headers) == (400, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/API/Version", 200),
+        ("/api/VERSION/more", 200),
+        ("/api/V1/Aggregators", 200),
+        ("/Version", 200),
+        ("/api//version", 404),
+        ("/API/nosuch", 404),
+        ("/NoSuch", 404),
+    ],
+)
+async def test_leading_words_are_taken_in_any_case(tsdb: Served, path: str, status: int):
+    assert (await tsdb.ask("GET", path))[0] == status
+
+
+def test_a_path_that_begins_with_an_empty_word_leads_to_the_home_page():
+    assert [usual(path) for path in ("//version", "/", "/API/V1/Put/X", "/S/X.css")] == [
+        "/", "/", "/api/v1/put/X", "/s/X.css"
+    ]  # fmt: skip
+
+
+async def test_points_are_taken_at_a_path_in_capitals(tsdb: Served):
+    point = {"metric": "m", "timestamp": START_S, "value": 1, "tags": {"host": "a"}}
+    assert await tsdb.ask("POST", "/api/PUT?details", point) == (200, {"success": 1, "failed": 0, "errors": []})
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/version", "text/plain"),
+        ("/logs", "text/plain"),
+        ("/aggregators", "application/json"),
+        ("/suggest?type=metrics", "application/json"),
+        ("/version/x.css", "text/css"),
+        ("/s/a.js", "text/javascript"),
+        ("/s/a.gif", "image/gif"),
+        ("/s/a", "application/json"),
+        ("/favicon.ico", "image/x-icon"),
+        ("/nosuch.png", "image/png"),
+        ("/nosuch.html?x.css", "text/html; charset=UTF-8"),
+        ("/nosuch", "text/html; charset=UTF-8"),
+        ("/nosuch?json", "application/json"),
+        ("/domains/a/s/a.css", "text/css"),
+        ("/.js", "text/html; charset=UTF-8"),
+        ("/api/version.js", "application/json; charset=UTF-8"),
+    ],
+)
+async def test_outside_the_api_types_are_guessed_by_ending_or_first_byte(tsdb: Served, path: str, content_type: str):
+    assert (await tsdb.raw("GET", path))[2]["Content-Type"] == content_type
+
+
+@pytest.mark.parametrize("path", ["/api/version", "/version", "/nosuch", "/s/a.css"])
+async def test_a_permitted_options_request_is_told_no_type(tsdb: Served, path: str):
+    status, body, headers = await tsdb.raw("OPTIONS", path, Origin="http://app.example.com")
+    assert (status, body, "Content-Type" in headers) == (200, b"", False)
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/q", "/"),
+        ("/q?", "/"),
+        ("/q?start=1h-ago", "/#start=1h-ago"),
+        ("/q/x", "/#x"),
+        ("/domains/a/q", "/domains/a/"),
+        ("/domains/a/q?m=sum:x", "/domains/a/#m=sum:x"),
+    ],
+)
+async def test_a_browser_that_asks_for_no_graph_yet_is_led_home(tsdb: Served, path: str, location: str):
+    status, body, headers = await tsdb.raw("GET", path)
+    assert (status, headers["Location"]) == (200, location)
+    assert body.decode() == f'<html></head><meta http-equiv="refresh" content="0; url={location}"></head></html>'
 
 
 @pytest.mark.parametrize(
@@ -64,7 +160,7 @@ async def test_a_version_that_is_no_number_is_refused(tsdb: Served):
         ("GET", "/api/histogram"),
         ("GET", "/api/rollup"),
         ("DELETE", "/api/uid/assign"),
-        ("PATCH", "/api/annotation"),
+        ("PATCH", "/api/annotation?start_time=1"),
         ("PATCH", "/api/uid/uidmeta"),
         ("PATCH", "/api/uid/tsmeta"),
     ],
@@ -147,8 +243,19 @@ async def test_there_are_no_static_files(tsdb: Served, path: str):
     assert (await tsdb.ask("GET", path))[0] == 404
 
 
-async def test_a_static_path_without_a_file_is_too_short(tsdb: Served):
-    assert (await tsdb.ask("GET", "/s"))[0] == 400
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/s", 400, "URI too short <code>/s</code>"),
+        ("/s?x", 404, None),
+        ("/s/x?..", 400, "Malformed URI <code>/s/x?..</code>"),
+        ("/domains/a/s", 400, "URI too short <code>/s</code>"),
+    ],
+)
+async def test_static_paths_are_looked_at_as_they_are_written(tsdb: Served, path: str, status: int, says: str | None):
+    got, body, _ = await tsdb.raw("GET", path)
+    assert got == status
+    assert says is None or escape(says).encode() in body
 
 
 async def test_the_home_page_names_what_it_is(tsdb: Served):
@@ -203,7 +310,7 @@ async def test_a_serializer_must_be_the_one_for_json(tsdb: Served):
     status, answer = await tsdb.ask("GET", "/api/aggregators?serializer=xml")
     details = "Could not find a serializer with the name: xml"
     assert (status, answer["error"]["details"]) == (400, details)
-    assert (await tsdb.ask("GET", "/aggregators?serializer=xml"))[0] == 200
+    assert (await tsdb.ask("GET", "/aggregators?serializer=xml"))[0] == 400
 
 
 async def test_outside_the_api_a_wrong_method_is_a_bad_request(tsdb: Served):
@@ -222,6 +329,14 @@ async def test_statistics_are_points_or_lines(tsdb: Served):
     assert (written["value"], written["tags"]) == ("1", {"domain": "default"})
     _, text = await tsdb.ask("GET", "/stats")
     assert any(line.startswith("tsd.points_written ") for line in text.splitlines())
+    _, lines = await tsdb.ask("GET", "/stats?json")
+    assert any(line.startswith("tsd.points_written ") and line.endswith("domain=default") for line in lines)
+
+
+async def test_outside_the_api_suggestions_are_asked_for_by_parameters_whatever_the_method(tsdb: Served):
+    await tsdb.put("m")
+    assert await tsdb.ask("POST", "/suggest?type=metrics") == (200, ["m"])
+    assert (await tsdb.ask("POST", "/api/suggest?type=metrics"))[0] == 400
 
 
 @pytest.mark.parametrize("below", ["jvm", "threads", "query", "region_clients"])
