@@ -179,7 +179,7 @@ def parse_json(body: bytes) -> Any:
 def _first_value(body: bytes) -> Any:
     """Parse the value at the beginning of a body; what follows it is not looked at, as in the original."""
     try:
-        text = body.decode().lstrip()
+        text = body.decode(errors="replace").lstrip()
         return without_surrogates(_DECODER.raw_decode(text)[0], text)
     except (ValueError, RecursionError) as error:
         raise bad_json() from error

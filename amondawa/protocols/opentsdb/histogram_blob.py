@@ -3,7 +3,8 @@
     byte     id of the codec
     int16    number of buckets, big-endian
     bucket:  float32 lower bound, float32 upper bound, big-endian; count as a variable-length integer
-    underflow, overflow as variable-length integers (7 bits a byte, low ones first, top bit = more follows)
+    underflow, overflow as variable-length integers (7 bits a byte, low ones first, top bit = more follows; a ninth
+    byte is the last and holds 8)
 
 Source: suite histogram_rollup; the base64 `value` of /api/histogram holds these bytes without the id.
 """
@@ -21,6 +22,8 @@ _COUNT = struct.Struct(">h")
 _BOUNDS = struct.Struct(">ff")
 _MAX_BUCKETS = 2**15 - 1
 _LEAST_BYTES = 6
+_LONGEST = 9
+"""bytes of the longest integer"""
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = re.compile("[^A-Za-z0-9+/=]")
 SIMPLE_DECODER = "SimpleHistogramDecoder"
@@ -123,18 +126,20 @@ def _lenient_base64(text: str) -> bytes:
 
 def _append_varint(out: bytearray, number: int) -> None:
     number &= 2**64 - 1
-    while number > 0x7F:
+    for _ in range(_LONGEST - 1):
+        if number <= 0x7F:
+            break
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            return number - 2**64 if number >= 2**63 else number, at
+    number = 0
+    for taken in range(_LONGEST):
+        byte = data[at + taken]
+        last = taken == _LONGEST - 1 or not byte & 0x80
+        number |= (byte if last else byte & 0x7F) << 7 * taken
+        if last:
+            break
+    return number - 2**64 if number >= 2**63 else number, at + taken + 1

@@ -97,10 +97,7 @@ async def read_points(
 
 
 def _parse_collection(body: bytes) -> dict[str, Any] | list[Any]:
-    try:
-        text = body.decode().strip()
-    except UnicodeDecodeError as error:
-        raise bad_json() from error
+    text = body.decode(errors="replace").strip()
     if not body:
         raise TsdbError(MISSING_CONTENT)
     if not text:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 T = TypeVar("T")
+K = TypeVar("K", str, str | None)
 
 USUAL_MAP = 16
 SMALLEST_MAP = 1
@@ -18,8 +19,10 @@ SMALLEST_MAP = 1
 
 
 @lru_cache(maxsize=4_096)
-def java_hash(text: str) -> int:
-    """Return Java's hash of a string, its upper half folded in, as 32 unsigned bits."""
+def java_hash(text: str | None) -> int:
+    """Return Java's hash of a string or of null, its upper half folded in, as 32 unsigned bits."""
+    if text is None:
+        return 0
     units = text.encode("utf-16-le", "surrogatepass")
     value = 0
     for at in range(0, len(units), 2):
@@ -27,7 +30,7 @@ def java_hash(text: str) -> int:
     return value ^ (value >> 16)
 
 
-def java_order(names: Iterable[str], size: int = USUAL_MAP) -> list[str]:
+def java_order(names: Iterable[K], size: int = USUAL_MAP) -> list[K]:
     """Return names as the keys of a Java hash map that they were put into in the order given.
 
     Args:
@@ -54,6 +57,10 @@ def java_ordered(tags: Mapping[str, T]) -> dict[str, T]:
     return {name: tags[name] for name in java_order(tags)}
 
 
-def java_map_text(tags: Mapping[str, object]) -> str:
+def java_map_text(tags: Mapping[K, object]) -> str:
     """Return a map as Java prints it: `{host=a, dc=x}`."""
-    return "{" + ", ".join(f"{name}={'null' if tags[name] is None else tags[name]}" for name in java_order(tags)) + "}"
+    return "{" + ", ".join(f"{_text(name)}={_text(tags[name])}" for name in java_order(tags)) + "}"
+
+
+def _text(value: object) -> object:
+    return "null" if value is None else value

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 
 from amondawa.errors import BadRequest
-from amondawa.protocols.opentsdb.javamap import java_map_text, java_order
+from amondawa.protocols.opentsdb.javamap import K, java_map_text, java_order
 
 _PLAIN = re.compile(r"[a-zA-Z0-9\-_./]+", re.ASCII)
 _ALLOWED = frozenset("-_./0123456789")
@@ -41,7 +41,7 @@ def check_tag(name: str, value: str) -> None:
     _check(f"tag value with key [{name}]", value)
 
 
-def check_tag_count(metric: str, tags: Mapping[str, str], limit: int) -> None:
+def check_tag_count(metric: str, tags: Mapping[K, str], limit: int) -> None:
     """Check how many tags a point has.
 
     Raises:

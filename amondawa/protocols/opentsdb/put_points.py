@@ -18,7 +18,7 @@ from amondawa.protocols.opentsdb.javamap import java_order
 from amondawa.protocols.opentsdb.names import check_metric, check_series, check_tag, check_tag_count
 from amondawa.protocols.opentsdb.report import refusal
 from amondawa.protocols.opentsdb.uid import Uids
-from amondawa.protocols.opentsdb.values import BadNumber, check_point, parse_value, time_in_ms
+from amondawa.protocols.opentsdb.values import BadNumber, check_finite, check_point, parse_value, time_in_ms
 
 NULL_POINT = "Unexpected null datapoint encountered in set."
 NO_NUMBER = "Unable to parse value to a number"
@@ -74,16 +74,30 @@ def _refuse_null(metric: str, tags: Mapping[str, str | None], max_tags: int) -> 
     raise Refused(f"Invalid tag value with key [{name}]: null")
 
 
+def read_value(metric: str, timestamp: int, text: str) -> int | float:
+    """Read a value.
+
+    Raises:
+        Refused: no number, or not finite.
+    """
+    try:
+        value = parse_value(text)
+    except BadNumber as error:
+        raise Refused(NO_NUMBER) from error
+    try:
+        check_finite(metric, timestamp, value)
+    except BadRequest as error:
+        raise Refused(error.message) from error
+    return value
+
+
 def check_value(metric: str, timestamp: int, text: str, tags: Mapping[str, str | None]) -> int | float:
     """Read a value and check the timestamp that goes with it.
 
     Raises:
         Refused: no number, not finite, or a timestamp of more than 13 digits.
     """
-    try:
-        value = parse_value(text)
-    except BadNumber as error:
-        raise Refused(NO_NUMBER) from error
+    value = read_value(metric, timestamp, text)
     try:
         check_point(metric, timestamp, value, {name: value or "null" for name, value in tags.items()})
     except BadRequest as error:

@@ -14,7 +14,14 @@ from amondawa.protocols.opentsdb.calls import Answer, Call
 from amondawa.protocols.opentsdb.incoming import Incoming, read_points
 from amondawa.protocols.opentsdb.point_schemas import RollupBody
 from amondawa.protocols.opentsdb.put import write_exactly
-from amondawa.protocols.opentsdb.put_points import Columns, Refused, check_tags, check_value, refuse_incomplete
+from amondawa.protocols.opentsdb.put_points import (
+    Columns,
+    Refused,
+    check_tags,
+    check_value,
+    read_value,
+    refuse_incomplete,
+)
 from amondawa.protocols.opentsdb.report import Flags
 from amondawa.protocols.opentsdb.rollup_kind import FUNCTIONS, RollupKind, refuse_kind, register_rollup
 from amondawa.protocols.opentsdb.uid import Uids, uids_of
@@ -49,9 +56,10 @@ def _collect(scope: Scope, uids: Uids, point: Incoming, columns: Columns) -> Non
     """
     _refuse_incomplete(point, bool(uids.rollups.intervals_ms))
     assert point.metric and point.value and point.tags
-    value = check_value(point.metric, point.timestamp, point.value, point.tags)
     kind = RollupKind(*(point.extra.get(name) or "" for name in _EXTRA))
+    read_value(point.metric, point.timestamp, point.value)
     refuse_kind(uids.rollups, kind, point.timestamp)
+    value = check_value(point.metric, point.timestamp, point.value, point.tags)
     tags = check_tags(point.metric, point.tags, scope.settings.opentsdb_max_tags)
     metric, tags = register_rollup(uids, kind, point.metric, tags)
     columns.add(scope.gateway.resolve(uids.domain, metric, tags), time_in_ms(point.timestamp), value)

@@ -13,7 +13,7 @@ from typing import NoReturn
 from amondawa.errors import BadRequest
 from amondawa.model.series import Tags, sorted_tags
 from amondawa.protocols.opentsdb.config import AGGREGATORS
-from amondawa.protocols.opentsdb.javamap import java_order
+from amondawa.protocols.opentsdb.javamap import java_map_text
 from amondawa.protocols.opentsdb.names import check_metric, check_tag_count
 from amondawa.protocols.opentsdb.put_points import Refused
 from amondawa.protocols.opentsdb.rollup_names import GROUPED_TAG, Rollups
@@ -21,7 +21,6 @@ from amondawa.protocols.opentsdb.uid import Uids
 from amondawa.protocols.opentsdb.values import SECONDS_BELOW
 
 NOT_CONFIGURED = "No rollup or aggregations were configured"
-_NO_NAME = "null"
 FUNCTIONS = frozenset(name.lower() for name in AGGREGATORS)
 
 
@@ -82,10 +81,10 @@ def refuse_unconfigured(kind: RollupKind, metric: str, tags: Mapping[str, str], 
     if kind.interval:
         raise BadRequest(NOT_CONFIGURED)
     function = kind.group_function
-    marked = {**tags, _NO_NAME: function.upper()}
+    marked: dict[str | None, str] = dict(tags.items())
+    marked[None] = function.upper()
     if function.lower() not in FUNCTIONS:
-        shown = ", ".join(f"{name}={marked[name]}" for name in [_NO_NAME, *java_order(tags)])
-        raise BadRequest(f"Invalid group by aggregator {function} with metric {metric} {{{shown}}}")
+        raise BadRequest(f"Invalid group by aggregator {function} with metric {metric} {java_map_text(marked)}")
     check_tag_count(metric, marked, max_tags)
     check_metric(metric)
     raise BadRequest(f"Invalid tag name with value [{function.upper()}]: null")

@@ -16,6 +16,7 @@ from amondawa.protocols.base import QuickWay, Scope
 from amondawa.protocols.http import domain_of, gunzip, read_body
 from amondawa.protocols.opentsdb import cors, pages
 from amondawa.protocols.opentsdb.calls import HTML_TYPE, JSON_TYPE, TEXT_TYPE, Answer, Call, Handler, Params
+from amondawa.protocols.opentsdb.charset import in_utf8
 from amondawa.protocols.opentsdb.endpoints import handlers
 from amondawa.protocols.opentsdb.errors import TsdbError, endpoint_not_found, error_body, reason_phrase, translate
 from amondawa.protocols.opentsdb.paths import check_version, guessed_type, in_api, led_by
@@ -129,7 +130,8 @@ def _call_of(request: web.Request, scope: Scope) -> Call:
         if not kept:
             data = await read_body(request, limit_bytes)
             packed = "gzip" in request.headers.get("Content-Encoding", "").lower()
-            kept.append(gunzip(data, limit_bytes) if packed and data else data)
+            unpacked = gunzip(data, limit_bytes) if packed and data else data
+            kept.append(in_utf8(unpacked, request.headers.get("Content-Type", "")))
         return kept[0]
 
     return Call(

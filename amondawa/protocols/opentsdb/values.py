@@ -94,8 +94,8 @@ def value_bits(value: int | float) -> tuple[Kind, int]:
     return Kind.DOUBLE, struct.unpack("<q", struct.pack("<d", value))[0]
 
 
-def check_point(metric: str, time: int, value: int | float, tags: Mapping[str, str]) -> None:
-    """Check what the real server checks before it looks at the names: a finite value, a time of 13 digits at most.
+def check_finite(metric: str, time: int, value: int | float) -> None:
+    """Check that a value is finite.
 
     Raises:
         BadRequest: with OpenTSDB's text.
@@ -103,6 +103,15 @@ def check_point(metric: str, time: int, value: int | float, tags: Mapping[str, s
     if isinstance(value, float) and not math.isfinite(value):
         text = f"value is NaN or Infinite: {java_double(value)} for metric={metric} timestamp={time}"
         raise BadRequest(text, field="value")
+
+
+def check_point(metric: str, time: int, value: int | float, tags: Mapping[str, str]) -> None:
+    """Check what the real server checks before it looks at the names: a finite value, a time of 13 digits at most.
+
+    Raises:
+        BadRequest: with OpenTSDB's text.
+    """
+    check_finite(metric, time, value)
     if time > LAST_MS:
         check_time(metric, time, *stored_bytes(value), tags)
 

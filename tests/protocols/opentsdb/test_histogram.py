@@ -33,6 +33,11 @@ def test_a_histogram_survives_its_stored_form(buckets: list[tuple[float, float, 
     assert decode_histogram(encode_histogram(one, 42)) == one
 
 
+def test_the_ninth_byte_of_a_count_is_its_last_and_holds_eight_bits():
+    assert encode_histogram(Histogram((), -1, 0), 42) == b"\x2a\0\0" + b"\xff" * 9 + b"\0"
+    assert decode_histogram(b"\x2a\0\0" + b"\xff" * 9 + b"\x05") == Histogram((), -1, 5)
+
+
 def test_every_cut_of_the_stored_form_is_refused():
     blob = encode_histogram(Histogram(((0.0, 1.0, 300),), 1, 2), 42)
     for end in range(len(blob)):
@@ -114,6 +119,7 @@ ROLLUP = {"metric": "m", "timestamp": START_S, "value": 1, "tags": {"a": "b"}, "
         ({"interval": None}, "Missing interval"),
         ({"aggregator": ""}, "Missing aggregator"),
         ({"aggregator": "foo"}, "No rollup or aggregations were configured"),
+        ({"timestamp": 10_000_000_000_000}, "No rollup or aggregations were configured"),
         ({"value": "x"}, "Unable to parse value to a number"),
     ],
 )

@@ -22,7 +22,7 @@ async def test_names_are_suggested_by_prefix_in_order_up_to_a_maximum(tsdb: Serv
     assert await tsdb.ask("GET", "/api/suggest?type=metrics&q=cpu&max=1") == (200, ["cpu.sys"])
     assert await tsdb.ask("GET", "/api/suggest?type=metrics&max=-3") == (200, ["Cpu", "cpu.sys", "cpu.user", "disk"])
     assert await tsdb.ask("POST", "/api/suggest", {"type": "tagk", "q": None, "max": None}) == (200, ["host"])
-    assert await tsdb.ask("POST", "/suggest", {"type": "tagv", "q": "v.d", "max": "5"}) == (200, ["v.disk"])
+    assert await tsdb.ask("POST", "/api/suggest", {"type": "tagv", "q": "v.d", "max": "5"}) == (200, ["v.disk"])
 
 
 async def test_no_more_than_25_names_are_suggested_unasked(tsdb: Served):

@@ -335,7 +335,7 @@ async def test_without_flags_any_refused_point_gives_the_general_error(tsdb: Ser
         (b'[{"timestamp":1e30}]', "Unable to parse the given JSON"),
         (b'[{"metric":{}}]', "Unable to parse the given JSON"),
         (b'[{"timestamp":NaN}]', "Unable to parse the given JSON"),
-        (b"\xff\xfe[]", "Unable to parse the given JSON"),
+        (b"\xff\xfe[]", "The JSON must start as an object or an array"),
         (b"[" * 50_000, "Unable to parse the given JSON"),
     ],
 )
@@ -360,3 +360,28 @@ async def test_a_body_past_the_limit_gets_413_packed_or_not(tsdb: Served):
     status, answer = await tsdb.ask("POST", "/api/put", gzip.compress(long), Content_Encoding="gzip")
     assert status == 413
     assert "100000 bytes" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "host", "value"),
+    [
+        ("text/plain; charset=ISO-8859-1", b"\xe4", "ä"),
+        ("application/json;CHARSET=latin1", b"\xe4", "ä"),
+        ("application/json; charset=UTF-8", "ä".encode(), "ä"),
+        ("application/json; charset=nosuch", "ä".encode(), "ä"),
+        ("charset=ISO-8859-1", "ä".encode(), "ä"),
+    ],
+)
+async def test_a_body_is_read_in_the_charset_that_its_content_type_names(
+    tsdb: Served, content_type: str, host: bytes, value: str
+):
+    body = b'{"metric":"m","timestamp":1356998400,"value":1,"tags":{"host":"%b"}}' % host
+    assert (await tsdb.ask("POST", "/api/put", body, Content_Type=content_type))[0] == 204
+    assert await tsdb.ask("GET", "/api/suggest?type=tagv") == (200, [value])
+
+
+async def test_bytes_that_are_no_text_are_characters_that_no_name_may_hold(tsdb: Served):
+    body = b'{"metric":"m","timestamp":1356998400,"value":1,"tags":{"host":"\xe4"}}'
+    status, answer = await tsdb.ask("POST", "/api/put?details", body)
+    error = 'Invalid tag value with key [host] ("\ufffd"): illegal character: \ufffd'
+    assert (status, answer["errors"][0]["error"]) == (400, error)

@@ -96,6 +96,11 @@ async def say(data: bytes, settings: Settings = HISTOGRAMS) -> tuple[str, list[A
         ("rollup 1h:max m 1 1 a=b", "rollup: illegal argument: Invalid tag name with value [MAX]: null"),
         ("rollup sum m! 1 1 a=b", 'rollup: illegal argument: Invalid metric name ("m!"): illegal character: !'),
         (
+            "rollup sum m 1 1 a=1 b=2 c=3 d=4 e=5 f=6 g=7 h=8",
+            "rollup: illegal argument: Too many tags: 9 maximum allowed: 8, "
+            "tags: {null=SUM, a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8}",
+        ),
+        (
             "rollup 1h m 1 1 a=b",
             "rollup: illegal argument: Invalid group by aggregator 1h with metric m {null=1H, a=b}",
         ),
