@@ -25,6 +25,10 @@ _LEAST_BYTES = 6
 _LONGEST = 9
 """bytes of the longest integer"""
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_PADDING = 127
+"""what the original takes `=` for"""
+_MOST_PADDING = 2
+_BASE64_VALUES = {**{char: at for at, char in enumerate(_BASE64)}, "=": _PADDING}
 _NOT_BASE64 = re.compile("[^A-Za-z0-9+/=]")
 SIMPLE_DECODER = "SimpleHistogramDecoder"
 
@@ -44,7 +48,7 @@ class Histogram:
 
 
 class CutShort(BadRequest):
-    """The bytes of a histogram end before it does."""
+    """The bytes of a histogram end before it does, or their text is not what its length promises."""
 
 
 def simple_codec(setting: str) -> int | None:
@@ -111,17 +115,42 @@ def blob_of_base64(text: str, codec: int) -> bytes:
 
 
 def _lenient_base64(text: str) -> bytes:
-    """Decode base64 as the original does: other characters are skipped, and so is a last group of fewer than four."""
+    """Decode base64 as the original does: other characters are skipped, and so is a last group of fewer than four.
+
+    Raises:
+        CutShort: more comes out of it than its length and the padding at its end promise, or a character is not ASCII.
+    """
+    expected = _expected_bytes(text)
+    for char in text:
+        _check_ascii(char)
     chars = _NOT_BASE64.sub("", text)
     out = bytearray()
     for at in range(0, len(chars) - 3, 4):
-        first, second, third, fourth = (_BASE64.find(char) for char in chars[at : at + 4])
+        first, second, third, fourth = (_BASE64_VALUES[char] for char in chars[at : at + 4])
         out.append((first << 2 | second >> 4) & 0xFF)
-        if third >= 0:
+        if third != _PADDING:
             out.append((second << 4 | third >> 2) & 0xFF)
-        if fourth >= 0:
+        if fourth != _PADDING:
             out.append((third << 6 | fourth) & 0xFF)
+    if len(out) > expected:
+        raise CutShort(f"Index {expected} out of bounds for length {expected}")
     return bytes(out)
+
+
+def _expected_bytes(text: str) -> int:
+    """Return how many bytes the original makes room for."""
+    bare = text.rstrip("=")
+    padding = len(text) - len(bare)
+    if bare:
+        _check_ascii(bare[-1])
+        if bare[-1] not in _BASE64_VALUES:
+            padding = 0
+    return max(len(text) // 4 * 3 - (padding if padding <= _MOST_PADDING else 0), 0)
+
+
+def _check_ascii(char: str) -> None:
+    if char >= "\x80":
+        raise CutShort(f"Index {ord(char)} out of bounds for length 128")
 
 
 def _append_varint(out: bytearray, number: int) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NoReturn
 
 from amondawa.errors import BadRequest
 from amondawa.model.series import Tags, sorted_tags
 from amondawa.protocols.opentsdb.config import AGGREGATORS
-from amondawa.protocols.opentsdb.javamap import java_map_text
-from amondawa.protocols.opentsdb.names import check_metric, check_tag_count
+from amondawa.protocols.opentsdb.javamap import java_map_text, java_order
+from amondawa.protocols.opentsdb.names import check_metric, check_tag, check_tag_count
+from amondawa.protocols.opentsdb.numbers_text import stored_bytes
 from amondawa.protocols.opentsdb.put_points import Refused
 from amondawa.protocols.opentsdb.rollup_names import GROUPED_TAG, Rollups
 from amondawa.protocols.opentsdb.uid import Uids
-from amondawa.protocols.opentsdb.values import SECONDS_BELOW
+from amondawa.protocols.opentsdb.values import SECONDS_BELOW, check_finite, check_time
 
 NOT_CONFIGURED = "No rollup or aggregations were configured"
 FUNCTIONS = frozenset(name.lower() for name in AGGREGATORS)
@@ -70,7 +72,9 @@ def refuse_kind(rollups: Rollups, kind: RollupKind, timestamp: int) -> None:
         raise Refused(f"bad timestamp={timestamp}: a rollup's time is in seconds")
 
 
-def refuse_unconfigured(kind: RollupKind, metric: str, tags: Mapping[str, str], max_tags: int) -> NoReturn:
+def refuse_unconfigured(
+    kind: RollupKind, metric: str, time: int, value: int | float, tags: Mapping[str, str], max_tags: int
+) -> NoReturn:
     """Refuse a point where no rollups are configured, in the words of the original.
 
     A pre-aggregate gets as far as its names there: the tag that tells of its function has no name.
@@ -78,8 +82,10 @@ def refuse_unconfigured(kind: RollupKind, metric: str, tags: Mapping[str, str], 
     Raises:
         BadRequest: always.
     """
+    check_finite(metric, time, value)
     if kind.interval:
         raise BadRequest(NOT_CONFIGURED)
+    check_time(metric, time, *stored_bytes(value), tags, last=SECONDS_BELOW - 1)
     function = kind.group_function
     marked: dict[str | None, str] = dict(tags.items())
     marked[None] = function.upper()
@@ -87,6 +93,8 @@ def refuse_unconfigured(kind: RollupKind, metric: str, tags: Mapping[str, str], 
         raise BadRequest(f"Invalid group by aggregator {function} with metric {metric} {java_map_text(marked)}")
     check_tag_count(metric, marked, max_tags)
     check_metric(metric)
+    for name in takewhile(lambda name: name is not None, java_order(marked)):
+        check_tag(str(name), marked[name])
     raise BadRequest(f"Invalid tag name with value [{function.upper()}]: null")
 
 

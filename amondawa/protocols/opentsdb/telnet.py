@@ -159,7 +159,7 @@ class OpenTsdbDialect:
         read = commands.parse_rollup(words)
         uids = cast(Uids, self._uids)
         if not uids.rollups.intervals_ms:
-            refuse_unconfigured(read.kind, read.metric, read.tags, self._max_tags)
+            refuse_unconfigured(read.kind, read.metric, read.time, read.value, read.tags, self._max_tags)
         try:
             refuse_kind(uids.rollups, read.kind, read.time)
         except Refused as error:

@@ -116,8 +116,8 @@ def check_point(metric: str, time: int, value: int | float, tags: Mapping[str, s
         check_time(metric, time, *stored_bytes(value), tags)
 
 
-def check_time(metric: str, time: int, stored: bytes, flags: int, tags: Mapping[str, str]) -> None:
-    """Check that a time has 13 digits at most.
+def check_time(metric: str, time: int, stored: bytes, flags: int, tags: Mapping[str, str], last: int = LAST_MS) -> None:
+    """Check that a time is not too large: as a rule, that it has 13 digits at most.
 
     Args:
         metric: of the point.
@@ -125,11 +125,12 @@ def check_time(metric: str, time: int, stored: bytes, flags: int, tags: Mapping[
         stored: its value as the original stores it.
         flags: of its value, as the original has them.
         tags: of the point.
+        last: largest time.
 
     Raises:
         BadRequest: with OpenTSDB's text.
     """
-    if time > LAST_MS:
+    if time > last:
         where = f"metric={metric}, tags={java_map_text(tags)}"
         text = f"bad timestamp={time} when trying to add value={java_bytes(stored)}/{flags} to {where}"
         raise BadRequest(text, field="timestamp", value=time)

@@ -101,6 +101,21 @@ async def say(data: bytes, settings: Settings = HISTOGRAMS) -> tuple[str, list[A
             "tags: {null=SUM, a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8}",
         ),
         (
+            "rollup sum m 4294967296 1 a=b",
+            "rollup: illegal argument: bad timestamp=4294967296 when trying to add value=[1]/0 to metric=m, tags={a=b}",
+        ),
+        (
+            "rollup 1h-sum m 1 1e400 a=b",
+            "rollup: illegal argument: value is NaN or Infinite: Infinity for metric=m timestamp=1",
+        ),
+        ("histogram m 1 42 AAEAAAAAP4AAAAUAAA= a=b", "histogram: HBase error: Index 11 out of bounds for length 11"),
+        ("histogram m 1 42 AAEAAAAAP4AAAAUAAAA== a=b", "histogram: HBase error: Index 13 out of bounds for length 13"),
+        ("histogram m 1 42 AAEAAAA\xe4 a=b", "histogram: HBase error: Index 164 out of bounds for length 128"),
+        (
+            "histogram m 1 42 01=5:u=0:o=1 a=b",
+            "histogram: HBase error: Byte array shorter than 6 bytes detected: [-45, -7, -65, -3, 40]",
+        ),
+        (
             "rollup 1h m 1 1 a=b",
             "rollup: illegal argument: Invalid group by aggregator 1h with metric m {null=1H, a=b}",
         ),
