@@ -27,6 +27,7 @@ from amondawa.protocols.opentsdb.tree_store import COLLECTION, all_trees, change
 from amondawa.protocols.opentsdb.uid import KINDS, Uids, parse_uids, uids_of
 from amondawa.protocols.opentsdb.uid_meta import UID_COLLECTION
 
+NO_RULES = "Missing tree rules"
 UNSUPPORTED = "Unsupported HTTP request method"
 TREE_HEX = 4
 NAME_HEX = 8
@@ -185,9 +186,10 @@ async def _rule(call: Call) -> Answer:
 async def _rules(call: Call) -> Answer:
     """Add, replace or remove all rules of a tree."""
     method = call.api_method
-    given = load_many(TreeRuleBody, await call.json()) if await call.read() else []
-    if method in ("POST", "PUT") and not given:
-        raise TsdbError("Missing tree rules")
+    told = bool(await call.read())
+    given = load_many(TreeRuleBody, await call.json() or []) if told else []
+    if told and not given:
+        raise TsdbError(NO_RULES)
     tree_ids = {rule.get("treeId") or 0 for rule in given} or {_tree_id(call)}
     if len(tree_ids) > 1:
         raise TsdbError("All rules must belong to the same tree")
@@ -195,6 +197,8 @@ async def _rules(call: Call) -> Answer:
     await fetch_tree(call, tree_id)
     if method not in ("POST", "PUT", "DELETE"):
         raise TsdbError(UNSUPPORTED)
+    if method != "DELETE" and not given:
+        raise TsdbError(NO_RULES)
 
     def change(one: Tree) -> None:
         if method != "POST":
@@ -310,15 +314,34 @@ def _described(one: Tree, way: list[str]) -> Fields:
     }
 
 
-async def _test(call: Call) -> Answer:
-    """Show where series would be filed."""
+async def _series_given(call: Call) -> Fields:
+    """Return the tree and the series that a request names: in its body when it has one, else in the query string.
+
+    Raises:
+        TsdbError: 400, it names no tree.
+    """
     if await call.read():
         given = load(TreeTestBody, await call.json())
     else:
+        call.params.required("treeid")
         text = call.params.get("tsuids")
         given = {"treeId": _tree_id(call), "tsuids": text.split(",") if text else None}
     if given["treeId"] is None:
         raise TsdbError("Missing or invalid Tree ID")
+    return given
+
+
+async def _listed_tree(call: Call) -> Tree:
+    """Return the tree whose series are to be listed."""
+    one = await fetch_tree(call, (await _series_given(call))["treeId"])
+    if call.api_method not in ("GET", "POST", "PUT"):
+        raise TsdbError(UNSUPPORTED)
+    return one
+
+
+async def _test(call: Call) -> Answer:
+    """Show where series would be filed."""
+    given = await _series_given(call)
     one = await fetch_tree(call, given["treeId"])
     if not given["tsuids"]:
         raise TsdbError("Missing or empty TSUID list")
@@ -338,13 +361,13 @@ async def _test(call: Call) -> Answer:
 
 async def _collisions(call: Call) -> Answer:
     """List series that would take a leaf's place: a branch holds as many leaves of a name as there are series."""
-    await fetch_tree(call, _tree_id(call))
+    await _listed_tree(call)
     return Answer.json({})
 
 
 async def _not_matched(call: Call) -> Answer:
     """List the series that no rule files."""
-    one = await fetch_tree(call, _tree_id(call))
+    one = await _listed_tree(call)
     leaves = await _paths(call, await uids_of(call.scope, call.domain), one)
     return Answer.json({leaf["tsuid"]: "No rules matched" for path, leaf in leaves if path is None})
 

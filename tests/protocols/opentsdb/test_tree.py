@@ -143,3 +143,34 @@ async def test_branches_are_worked_out_from_the_series(tsdb: Served):
 )
 async def test_tree_requests_that_are_not_right(tsdb: Served, method: str, path: str, body: Any, status: int):
     assert (await tsdb.ask(method, f"/api/tree{path}", body))[0] == status
+
+
+@pytest.mark.parametrize("below", ["test", "collisions", "notmatched"])
+async def test_series_of_a_tree_need_the_tree_in_parameters_or_body(tsdb: Served, below: str):
+    await tsdb.ask("POST", "/api/tree", {"name": "t"})
+    for path in (f"/api/tree/{below}", f"/api/tree/{below}?treeid="):
+        _, answer = await tsdb.ask("GET", path)
+        assert answer["error"]["message"] == "Missing parameter <code>treeid</code>"
+    _, answer = await tsdb.ask("POST", f"/api/tree/{below}", {})
+    assert answer["error"]["message"] == "Missing or invalid Tree ID"
+    assert (await tsdb.ask("POST", f"/api/tree/{below}", {"treeId": 1, "tsuids": ["FFFFFF000001000001"]}))[0] == 200
+
+
+async def test_rules_are_missed_after_the_tree_when_there_is_no_body(tsdb: Served):
+    async def message(method: str, path: str, body: object = None) -> str:
+        text: str = (await tsdb.ask(method, path, body))[1]["error"]["message"]
+        return text
+
+    assert await message("POST", "/api/tree/rules") == "Invalid Tree ID"
+    assert await message("POST", "/api/tree/rules?treeid=abc") == "Unable to parse 'tree' value"
+    assert await message("GET", "/api/tree/rules", []) == "Missing tree rules"
+    assert await message("DELETE", "/api/tree/rules", b"null") == "Missing tree rules"
+    await tsdb.ask("POST", "/api/tree", {"name": "t"})
+    assert await message("POST", "/api/tree/rules?treeid=1") == "Missing tree rules"
+
+
+@pytest.mark.parametrize("below", ["collisions", "notmatched"])
+async def test_lists_of_a_tree_are_not_removed(tsdb: Served, below: str):
+    await tsdb.ask("POST", "/api/tree", {"name": "t"})
+    _, answer = await tsdb.ask("DELETE", f"/api/tree/{below}?treeid=1")
+    assert answer["error"]["message"] == "Unsupported HTTP request method"
