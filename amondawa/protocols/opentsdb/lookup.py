@@ -36,6 +36,8 @@ async def search(call: Call) -> Answer:
     if kind != "lookup":
         if not await call.read():
             call.params.required("query")
+            for name in ("limit", "start_index"):
+                _number(call, name)
         raise TsdbError("Searching is not enabled", 400, "Searching has not been enabled on this TSD")
     return await _lookup(call)
 
@@ -85,11 +87,21 @@ async def _asked(call: Call) -> _Asked:
         if error.details:
             raise TsdbError("Unable to parse query", 400, error.details) from error
         raise
-    limit = call.params.get("limit")
+    limit = _number(call, "limit")
+    return _Asked(metric or None, pairs, DEFAULT_LIMIT if limit is None else limit)
+
+
+def _number(call: Call, name: str) -> int | None:
+    """Return a number of the query string; None when it is not given.
+
+    Raises:
+        TsdbError: 400, it is none.
+    """
+    text = call.params.get(name)
     try:
-        return _Asked(metric or None, pairs, DEFAULT_LIMIT if limit is None else int(limit))
+        return None if text is None else int(text)
     except ValueError as error:
-        raise TsdbError("Unable to convert 'limit' to a valid number") from error
+        raise TsdbError(f"Unable to convert '{name}' to a valid number") from error
 
 
 async def _asked_in_body(call: Call) -> _Asked:

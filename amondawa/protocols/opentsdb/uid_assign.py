@@ -68,8 +68,8 @@ def _given_text(uids: Uids, kind_name: str, name: str) -> str:
 
 async def _wanted(call: Call) -> dict[str, list[str]]:
     if call.method == "GET":
-        given = {kind: call.params.get(kind) for kind in KINDS}
-        return {kind: names.rstrip(",").split(",") for kind, names in given.items() if names}
+        given = {kind: call.params.get(kind) or "" for kind in KINDS}
+        return {kind: names.rstrip(",").split(",") for kind, names in given.items() if names.strip(",")}
     body = await call.json()
     if not isinstance(body, dict):
         raise bad_json()

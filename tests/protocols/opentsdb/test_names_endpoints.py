@@ -377,3 +377,26 @@ async def test_numbers_about_a_series_come_by_the_query_string_too(tsdb: Served)
 async def test_series_that_are_not_named_rightly_have_no_meta_data(tsdb: Served, method: str, query: str, status: int):
     await tsdb.put("m")
     assert (await tsdb.ask(method, f"/api/uid/tsmeta?{query}"))[0] == status
+
+
+@pytest.mark.parametrize("kind", ["uidmeta", "tsmeta", "annotation"])
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("limit=x", "Missing parameter <code>query</code>"),
+        ("query=q&limit=x", "Unable to convert 'limit' to a valid number"),
+        ("query=q&start_index=", "Unable to convert 'start_index' to a valid number"),
+        ("query=q&limit=1&start_index=2", "Searching is not enabled"),
+    ],
+)
+async def test_numbers_of_a_search_are_read_before_it_is_refused(
+    tsdb: Served, kind: str, parameters: str, message: str
+):
+    status, answer = await tsdb.ask("GET", f"/api/search/{kind}?{parameters}")
+    assert (status, answer["error"]["message"]) == (400, message)
+
+
+async def test_commas_alone_are_no_names_to_assign(tsdb: Served):
+    status, answer = await tsdb.ask("GET", "/api/uid/assign?metric=,")
+    assert (status, answer["error"]["message"]) == (400, "Missing values to assign UIDs")
+    assert (await tsdb.ask("GET", "/api/uid/assign?metric=,&tagk=host"))[0] == 200
