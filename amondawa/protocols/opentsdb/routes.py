@@ -115,9 +115,8 @@ def _error_answer(path: str, params: Params, error: TsdbError) -> Answer:
 def refusal(request: web.Request, error: AmondawaError) -> web.Response:
     """Return the answer to a request that may not come in."""
     path, _, query_string = request.raw_path.partition("?")
-    relative = _relative(request, path)
-    answer = _error_answer(relative, Params(query_string), translate(error))
-    headers = {**answer.headers, "Content-Type": _content_type(relative, request.raw_path, answer)}
+    answer = _error_answer(_relative(request, path), Params(query_string), translate(error))
+    headers = {**answer.headers, "Content-Type": answer.content_type}
     return web.Response(body=answer.body, status=answer.status, reason=answer.reason or None, headers=headers)
 
 
@@ -171,16 +170,16 @@ def _response(call: Call, answer: Answer, headers: dict[str, str]) -> web.Respon
     if callback and answer.content_type == JSON_TYPE and body and in_api(call.path):
         body = b"%s(%s)" % (callback.encode(), body)
     sent = {**headers, **answer.headers}
-    content_type = _content_type(call.path, call.target, answer)
+    content_type = _content_type(call, answer)
     if content_type and (body or answer.status not in (204, 304)):
         sent.setdefault("Content-Type", content_type)
     return web.Response(body=body, status=answer.status, reason=answer.reason or None, headers=sent)
 
 
-def _content_type(path: str, target: str, answer: Answer) -> str:
+def _content_type(call: Call, answer: Answer) -> str:
     """Return what the answer is said to be: outside /api it is guessed, pictures apart."""
-    guesses = not in_api(path) and answer.content_type in (JSON_TYPE, TEXT_TYPE, HTML_TYPE)
-    return guessed_type(target, answer.body) if guesses else answer.content_type
+    guesses = not in_api(call.path) and answer.content_type in (JSON_TYPE, TEXT_TYPE, HTML_TYPE)
+    return guessed_type(call.target, answer.body) if guesses else answer.content_type
 
 
 async def _not_found(call: Call) -> Answer:
