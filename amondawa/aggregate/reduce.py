@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from amondawa.aggregate.buckets import Indexes
 from amondawa.model.points import Float64s, Int64s
+
+_BLOCK_VALUES: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,18 @@ class Reduction:
 
 
 def _sum_runs(values: Float64s, firsts: Indexes) -> Float64s:
-    return np.add.reduceat(values, firsts)
+    """Add each run's values one after another, as a loop would: the last digits depend on the order."""
+    sums = np.zeros(len(firsts))
+    for begin in range(0, len(values), _BLOCK_VALUES):
+        block = values[begin : begin + _BLOCK_VALUES]
+        low, high = np.searchsorted(firsts, [begin, begin + len(block)], "right") - [1, 0]
+        bounds = np.append(firsts[low:high], begin + len(block))
+        bounds[0] = begin
+        places = np.repeat(np.arange(high - low), np.diff(bounds))
+        # A run that began in the block before goes on from what it had come to.
+        block_sums = np.bincount(np.append(0, places), np.append(sums[low], block), minlength=high - low)
+        sums[low:high] = block_sums
+    return sums
 
 
 def _sum_places(values: Float64s, places: Indexes, width: int) -> Float64s:

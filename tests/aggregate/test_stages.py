@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 
+from amondawa.aggregate import downsample, reduce
 from amondawa.aggregate.aggregators import AGGREGATORS
 from amondawa.aggregate.deviation import Deviation
 from amondawa.aggregate.downsample import Average, Count, First, Last, Maximum, RangeStage, Sum
@@ -76,6 +78,40 @@ def test_stages_for_numbers_refuse_nulls(name: str) -> None:
 def test_what_is_added_up_begins_at_zero(name: str) -> None:
     ((_, value),) = run(made(name), [(1, -0.0)])
     assert math.copysign(1, value) == 1
+
+
+# Added in another order or in pairs these come to another last digit, or to nothing at all.
+DELICATE = [0.1, 0.2, 0.3, 1e16, 1.5, -1e16, 0.7, 0.1, 2.25, 1e-3, 0.6, 0.3, 123.45]
+
+
+def in_order(values: list[float]) -> float:
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_sums_add_the_points_one_after_another_in_order_of_time(streams: int) -> None:
+    given: Pairs = list(enumerate(DELICATE * 3))
+    parts = [given[part::streams] for part in range(streams)]
+    hour = Span(1, Unit.HOURS)
+    for stage, divisor in ((Sum(hour), 1), (Average(hour), len(given))):
+        (frame,) = stage.apply([frame_of(*parts)], Clock())
+        assert pairs_of(frame.points) == [(0, in_order(DELICATE * 3) / divisor)]
+
+
+def test_sums_of_long_runs_go_on_from_block_to_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reduce, "_BLOCK_VALUES", 7)
+    values, firsts = DELICATE * 4, [0, 3, 4, 7, 14, 35]
+    wanted = [in_order(values[first:end]) for first, end in itertools.pairwise([*firsts, len(values)])]
+    assert reduce.SUM.run(np.array(values), np.array(firsts)).tolist() == wanted
+
+
+def test_very_many_points_of_several_streams_are_added_stream_by_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downsample, "_ORDERED_POINTS", 3)
+    (frame,) = Sum(TEN).apply([frame_of([(1, 1e16), (12, 1.0)], [(2, 1.5), (3, -1e16)])], Clock())
+    assert pairs_of(frame.points) == [(1, 1e16 + (1.5 - 1e16)), (12, 1.0)]
 
 
 def test_an_average_leaves_out_nulls() -> None:
