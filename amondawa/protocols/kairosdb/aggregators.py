@@ -28,7 +28,7 @@ from amondawa.protocols.kairosdb.fields import (
     zone_field,
 )
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
-from amondawa.protocols.kairosdb.lenient import Number
+from amondawa.protocols.kairosdb.tokens import Number
 
 AGGREGATORS: Registry[type[AggregatorSchema]] = Registry("aggregator")
 """Names of aggregators to their schemas, in the order in which the features list them."""

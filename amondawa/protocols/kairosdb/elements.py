@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from amondawa.protocols.kairosdb.java_numbers import DOUBLE, InternalFailure, double_of, long_of, wrapped
-from amondawa.protocols.kairosdb.lenient import Element, Number, read_document
+from amondawa.protocols.kairosdb.lenient import read_document
+from amondawa.protocols.kairosdb.tokens import Element, Number
 
 _NOT_PLAIN = re.compile(rb"[0-9](?:\.[0-9]|[eE][+-]?[0-9])|[0-9]{19}")
 """What may stand for a number that is no plain integer."""

@@ -14,7 +14,7 @@ from amondawa.protocols.kairosdb.aggregators import ABOVE_ZERO, DIGITS, NOT_EMPT
 from amondawa.protocols.kairosdb.elements import read_double
 from amondawa.protocols.kairosdb.fields import list_field, whole_field
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
-from amondawa.protocols.kairosdb.lenient import Number
+from amondawa.protocols.kairosdb.tokens import Number
 
 GROUPINGS: Registry[type[GroupingSchema]] = Registry("grouping")
 """Names of groupings to their schemas, in the order in which the features list them."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from amondawa.protocols.kairosdb.lenient import Element, Number
+from amondawa.protocols.kairosdb.tokens import Element, Number
 
 INTEGER = re.compile(r"[+-]?[0-9]+")
 """What Long.parseLong takes."""
 DOUBLE = re.compile(r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?)")
 """What Double.parseDouble takes, blanks around it apart."""
 
-_TWO_POINTS = re.compile(r"\.[0-9]*\.[0-9]+")
+_TWO_POINTS = re.compile(r"[+-]?[0-9]*\.[0-9]*\.")
+_JAVA_BLANKS = "".join(map(chr, range(33)))
+"""What String.trim cuts off."""
 _LONG_DIGITS = 19
 _EXPONENT_DIGITS = 9
 _MAX_EXPONENT = 1000
@@ -108,9 +110,15 @@ def as_double(value: Element) -> float:
     text = as_text(value).strip()
     if DOUBLE.fullmatch(text):
         return double_of(text)
-    if _TWO_POINTS.fullmatch(text):
-        raise InternalFailure("multiple points")
-    raise InternalFailure(f'For input string: "{text}"' if text else "empty String")
+    raise InternalFailure(no_double(text))
+
+
+def no_double(text: str) -> str:
+    """Return what Double.parseDouble says of a text that it does not take."""
+    text = text.strip(_JAVA_BLANKS)
+    if not text:
+        return "empty String"
+    return "multiple points" if _TWO_POINTS.match(text) else f'For input string: "{text}"'
 
 
 def double_of(text: str) -> float:

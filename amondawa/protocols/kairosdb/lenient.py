@@ -12,45 +12,18 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from amondawa.protocols.kairosdb.tokens import (
+    BadEscape,
+    Element,
+    EndOfInput,
+    JsonSyntaxError,
+    MalformedJson,
+    Number,
+    Token,
+)
+
 MAX_DEPTH = 200
 """Arrays and objects inside one another; more is refused."""
-
-
-class Number(str):
-    """A JSON number as it was written."""
-
-    __slots__ = ()
-
-
-Element = None | bool | str | list["Element"] | dict[str, "Element"]
-"""A JSON value; numbers are Number, which is a str."""
-
-
-class JsonSyntaxError(Exception):
-    """The text is not JSON, not even leniently, or holds another type than was asked for."""
-
-
-class BadEscape(JsonSyntaxError):
-    """What follows a backslash and u is no character."""
-
-
-class EndOfInput(JsonSyntaxError):
-    """The text ends too early."""
-
-
-class Token(Enum):
-    """What comes next; the names are those of Gson's messages."""
-
-    BEGIN_ARRAY = "BEGIN_ARRAY"
-    END_ARRAY = "END_ARRAY"
-    BEGIN_OBJECT = "BEGIN_OBJECT"
-    END_OBJECT = "END_OBJECT"
-    NAME = "NAME"
-    STRING = "STRING"
-    NUMBER = "NUMBER"
-    BOOLEAN = "BOOLEAN"
-    NULL = "NULL"
-    END_DOCUMENT = "END_DOCUMENT"
 
 
 class _Scope(Enum):
@@ -69,10 +42,13 @@ _BLANK = re.compile(r"[ \n\r\t]*")
 _WORD = re.compile(r"[^/\\;#={}\[\]:, \t\f\r\n]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _LONG = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_LONGS = 1 << 63
 _UP_TO_QUOTE = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 _ESCAPES = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f"}
 _KEYWORDS = {"true": Token.BOOLEAN, "false": Token.BOOLEAN, "null": Token.NULL}
+_SEEN_IN_PART = (Token.STRING, Token.NUMBER)
+"""Tokens of which Gson has read a part, or nothing, when it says where they stand."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -94,6 +70,7 @@ class JsonReader:
         self._at = 1 if text.startswith("\ufeff") else 0
         self._scopes = [_Scope.EMPTY_DOCUMENT]
         self._token: Token | None = None
+        self._seen_at = 0
         self._value = ""
 
     # tokens -------------------------------------------------------------------------------------------------------
@@ -102,6 +79,8 @@ class JsonReader:
         """Return the kind of the next token without taking it."""
         if self._token is None:
             self._token = self._next_token()
+            if self._token not in _SEEN_IN_PART:
+                self._seen_at = self._at
         return self._token
 
     def has_next(self) -> bool:
@@ -169,6 +148,10 @@ class JsonReader:
         """Return the error that says what was wanted instead of the token that is next."""
         return self._unexpected(wanted)
 
+    def fail_number(self, wanted: str, text: str) -> JsonSyntaxError:
+        """Return the error that says what was wanted instead of the number that was taken last."""
+        return JsonSyntaxError(f"java.lang.NumberFormatException: Expected {wanted} but was {text}{self._where()}")
+
     # inside -------------------------------------------------------------------------------------------------------
 
     def _take(self) -> str:
@@ -181,16 +164,17 @@ class JsonReader:
 
     def _unexpected(self, wanted: str) -> JsonSyntaxError:
         return JsonSyntaxError(
-            f"java.lang.IllegalStateException: Expected {wanted} but was {self.peek().value}{self._where()}"
+            f"java.lang.IllegalStateException: Expected {wanted} but was {self.peek().value}{self._where(self._seen_at)}"
         )
 
-    def _where(self) -> str:
-        line = self._text.count("\n", 0, self._at)
-        column = self._at - (self._text.rfind("\n", 0, self._at) + 1) + 1
+    def _where(self, at: int | None = None) -> str:
+        at = self._at if at is None else at
+        line = self._text.count("\n", 0, at)
+        column = at - (self._text.rfind("\n", 0, at) + 1) + 1
         return f" at line {line + 1} column {column}"
 
-    def _bad(self, what: str) -> JsonSyntaxError:
-        return JsonSyntaxError(what + self._where())
+    def _bad(self, what: str) -> MalformedJson:
+        return MalformedJson(what + self._where())
 
     def _need_lenient(self) -> None:
         if not self.lenient:
@@ -209,19 +193,24 @@ class JsonReader:
             if self._at >= len(text):
                 raise EndOfInput("End of input" + self._where())
             one = text[self._at]
-            if one == "#" or text.startswith("//", self._at):
-                self._need_lenient()
+            self._at += 1
+            if one not in "#/":
+                return one
+            self._need_lenient()
+            if one == "#" or text.startswith("/", self._at):
                 line_end = text.find("\n", self._at)
                 self._at = len(text) if line_end < 0 else line_end + 1
-            elif text.startswith("/*", self._at):
-                self._need_lenient()
-                close = text.find("*/", self._at + 2)
-                if close < 0:
-                    raise self._bad("Unterminated comment")
-                self._at = close + 2
+            elif text.startswith("*", self._at):
+                self._end_of_comment()
             else:
-                self._at += 1
                 return one
+
+    def _end_of_comment(self) -> None:
+        close = self._text.find("*/", self._at + 1)
+        if close < 0:
+            self._at = max(self._at + 1, len(self._text) - 1)
+            raise self._bad("Unterminated comment")
+        self._at = close + 2
 
     def _next_token(self) -> Token:
         scope = self._scopes[-1]
@@ -271,12 +260,13 @@ class JsonReader:
         if scope is _Scope.OBJECT and self._separator("}", "Unterminated object"):
             return Token.END_OBJECT
         one = self._character()
-        if one == "}" and scope is _Scope.EMPTY_OBJECT:
-            return Token.END_OBJECT
-        if one == '"':
-            self._value = self._quoted(one)
-        elif one == "'":
-            self._need_lenient()
+        if one == "}":
+            if scope is _Scope.EMPTY_OBJECT:
+                return Token.END_OBJECT
+            raise self._bad("Expected name")
+        if one in "\"'":
+            if one == "'":
+                self._need_lenient()
             self._value = self._quoted(one)
         else:
             self._need_lenient()
@@ -293,6 +283,7 @@ class JsonReader:
         if one == '"' or one == "'":
             if one == "'" or len(self._scopes) == 1:
                 self._need_lenient()
+            self._seen_at = self._at
             self._value = self._quoted(one)
             self.bare = False
             return Token.STRING
@@ -302,12 +293,14 @@ class JsonReader:
             return Token.BEGIN_OBJECT
         if one == "]" and scope is _Scope.EMPTY_ARRAY:
             return Token.END_ARRAY
-        self._at -= 1
         if one in "];,":
             if scope not in (_Scope.EMPTY_ARRAY, _Scope.ARRAY):
                 raise self._bad("Unexpected value")
             self._need_lenient()
+            self._at -= 1
             return Token.NULL
+        self._at -= 1
+        self._seen_at = self._at
         if len(self._scopes) == 1:
             self._need_lenient()
         return self._bare()
@@ -325,7 +318,10 @@ class JsonReader:
             return keyword
         if _NUMBER.fullmatch(text):
             self._at = word.end()
-            self._value = str(int(text)) if _LONG.fullmatch(text) else text
+            self._value = text
+            if _LONG.fullmatch(text) and -_LONGS <= int(text) < _LONGS:
+                self._value = str(int(text))
+                self._seen_at = self._at
             return Token.NUMBER
         self._need_lenient()
         self._at = word.end()
@@ -384,10 +380,19 @@ def read_document(text: str) -> Element:
         reader.peek()
     except EndOfInput:
         return None
+    except MalformedJson as error:
+        raise caused(error) from error
     try:
         value = reader.element()
-    except EndOfInput as error:
-        raise JsonSyntaxError(f"java.io.EOFException: {error}") from error
-    if value is not None and reader.peek() is not Token.END_DOCUMENT:
-        raise JsonSyntaxError("Did not consume the entire document.")
-    return value
+        reader.lenient = False
+        if value is not None:
+            reader.peek()
+        return value
+    except (EndOfInput, MalformedJson) as error:
+        raise caused(error) from error
+
+
+def caused(error: EndOfInput | MalformedJson) -> JsonSyntaxError:
+    """Return what Gson makes of an error while it fills an object."""
+    name = "java.io.EOFException" if isinstance(error, EndOfInput) else "com.google.gson.stream.MalformedJsonException"
+    return JsonSyntaxError(f"{name}: {error}")

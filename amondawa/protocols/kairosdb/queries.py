@@ -34,10 +34,10 @@ from amondawa.protocols.kairosdb.fields import (
 )
 from amondawa.protocols.kairosdb.grouping import GROUPINGS
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
-from amondawa.protocols.kairosdb.lenient import JsonSyntaxError
 from amondawa.protocols.kairosdb.pieces import Piece, check_plugins, read_pieces
 from amondawa.protocols.kairosdb.problems import Place, RequestRefused, SyntaxRefused, load, problem
 from amondawa.protocols.kairosdb.shapes import Shapes
+from amondawa.protocols.kairosdb.tokens import JsonSyntaxError
 
 
 @dataclass(frozen=True, slots=True)

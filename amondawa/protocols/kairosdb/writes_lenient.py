@@ -21,19 +21,22 @@ from amondawa.protocols.kairosdb.java_numbers import (
     as_text,
     double_of,
     long_of,
+    no_double,
 )
-from amondawa.protocols.kairosdb.lenient import (
+from amondawa.protocols.kairosdb.lenient import JsonReader, caused
+from amondawa.protocols.kairosdb.tokens import (
     BadEscape,
     Element,
     EndOfInput,
-    JsonReader,
     JsonSyntaxError,
+    MalformedJson,
     Number,
     Token,
 )
 from amondawa.protocols.kairosdb.metric_schema import envelope_faults, value_problem
 from amondawa.protocols.kairosdb.writes import NUMBER_TEXT, TYPES, ParsedWrite
 
+_LONG_BITS = 63
 _END = "Invalid json. No content due to end of input."
 
 
@@ -160,8 +163,8 @@ def _read_metric(reader: JsonReader) -> _Metric:
         while reader.has_next():
             _read_field(reader, metric, reader.name())
         reader.end(Token.END_OBJECT)
-    except EndOfInput as error:
-        raise JsonSyntaxError(f"java.io.EOFException: {error}") from error
+    except (EndOfInput, MalformedJson) as error:
+        raise caused(error) from error
     except BadEscape as error:
         raise JsonSyntaxError("Invalid JSON") from error
     reader.lenient = False
@@ -200,30 +203,31 @@ def _read_text(reader: JsonReader) -> str | None:
 
 
 def _read_flag(reader: JsonReader) -> bool:
-    if reader.peek() is Token.NUMBER:
+    if reader.peek() not in (Token.STRING, Token.BOOLEAN, Token.NULL):
         raise reader.fail("a boolean")
     value = reader.scalar()
     return value.lower() == "true" if isinstance(value, str) else bool(value)
 
 
-def _read_long(reader: JsonReader, bits: int = 63) -> int | None:
+def _read_long(reader: JsonReader, bits: int = _LONG_BITS) -> int | None:
     """Read a whole number, also in quotes or with an exponent."""
     if reader.peek() is Token.NULL:
         reader.scalar()
         return None
+    wanted = "a long" if bits == _LONG_BITS else "an int"
     if reader.peek() not in (Token.NUMBER, Token.STRING) or (reader.peek() is Token.STRING and reader.bare):
-        raise reader.fail("a long")
+        raise reader.fail(wanted)
     text = str(reader.scalar())
     number = long_of(text, bits)
     if number is not None:
         return number
     if DOUBLE.fullmatch(text.strip()) is None:
-        raise JsonSyntaxError(f'java.lang.NumberFormatException: For input string: "{text}"')
+        raise JsonSyntaxError(f"java.lang.NumberFormatException: {no_double(text)}")
     double = double_of(text)
     limit = 1 << bits
     nearest = max(-limit, min(int(double), limit - 1)) if math.isfinite(double) else 0  # as Java casts
     if float(nearest) != double:
-        raise JsonSyntaxError(f"java.lang.NumberFormatException: Expected a long but was {text}")
+        raise reader.fail_number(wanted, text)
     return nearest
 
 

@@ -25,7 +25,7 @@ from amondawa.protocols.kairosdb.elements import (
     text_of,
 )
 from amondawa.protocols.kairosdb.java_numbers import InternalFailure
-from amondawa.protocols.kairosdb.lenient import JsonSyntaxError, Number
+from amondawa.protocols.kairosdb.tokens import JsonSyntaxError, Number
 
 
 def of(text: str) -> Any:

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amondawa.protocols.kairosdb.lenient import (
-    MAX_DEPTH,
-    EndOfInput,
-    JsonReader,
-    JsonSyntaxError,
-    Number,
-    Token,
-    read_document,
-)
+from amondawa.protocols.kairosdb.lenient import MAX_DEPTH, JsonReader, read_document
+from amondawa.protocols.kairosdb.tokens import EndOfInput, JsonSyntaxError, Number, Token
 
 ACCEPTED = [
     ("", None),
@@ -25,8 +18,7 @@ ACCEPTED = [
     ("{a:b}", {"a": "b"}),
     ("{a=1,b=>2;c:3}", {"a": "1", "b": "2", "c": "3"}),
     ("[1,,2,]", ["1", None, "2", None]),
-    ("/* x */ [1] # end", ["1"]),
-    ("[1] // end\n ", ["1"]),
+    ("/* x */ [1, # y\n2 // z\n]", ["1", "2"]),
     ("[TRUE,False,nUlL]", [True, False, None]),
     ("[trues, tru, NaN, -Infinity, 007, 3., .5, 1e]", ["trues", "tru", "NaN", "-Infinity", "007", "3.", ".5", "1e"]),
     ('["\\u00e9\\t\\/\\q\\\\"]', ["é\t/q\\"]),
@@ -38,21 +30,27 @@ ACCEPTED = [
     ('"a\nb"', "a\nb"),
 ]
 
+MALFORMED = "com.google.gson.stream.MalformedJsonException: "
 REFUSED = [
     ("{", "java.io.EOFException: End of input at line 1 column 2"),
     ("[1", "java.io.EOFException: End of input at line 1 column 3"),
-    ("[1 2]", "Unterminated array at line 1 column 5"),
-    ("{a:1 b:2}", "Unterminated object at line 1 column 7"),
-    ("{a 1}", "Expected ':' at line 1 column 5"),
-    ("{a:}", "Expected value at line 1 column 4"),
-    ("{a:,}", "Unexpected value at line 1 column 4"),
-    ("{a:1,}", "Expected name at line 1 column 6"),
-    ("[1] x", "Did not consume the entire document."),
-    ('["a', "Unterminated string at line 1 column 4"),
-    ('["a\\', "Unterminated escape sequence at line 1 column 5"),
+    ("[1 2]", MALFORMED + "Unterminated array at line 1 column 5"),
+    ("{a:1 b:2}", MALFORMED + "Unterminated object at line 1 column 7"),
+    ("{a 1}", MALFORMED + "Expected ':' at line 1 column 5"),
+    ("{a:}", MALFORMED + "Expected value at line 1 column 4"),
+    ("}", MALFORMED + "Expected value at line 1 column 1"),
+    ("{a:,}", MALFORMED + "Unexpected value at line 1 column 5"),
+    ("{a:1,}", MALFORMED + "Expected name at line 1 column 7"),
+    ("{,}", MALFORMED + "Expected name at line 1 column 2"),
+    ("[1] x", MALFORMED + "Use JsonReader.setLenient(true) to accept malformed JSON at line 1 column 6"),
+    ("[1] // x", MALFORMED + "Use JsonReader.setLenient(true) to accept malformed JSON at line 1 column 6"),
+    ("[1]\n #", MALFORMED + "Use JsonReader.setLenient(true) to accept malformed JSON at line 2 column 3"),
+    ('["a', MALFORMED + "Unterminated string at line 1 column 4"),
+    ('["a\\', MALFORMED + "Unterminated escape sequence at line 1 column 5"),
     ('["\\u12"]', 'java.lang.NumberFormatException: \\u12"]'),
-    ("/* x", "Unterminated comment at line 1 column 1"),
-    ("[\n [\n 1 2", "Unterminated array at line 3 column 5"),
+    ("/* xyz", MALFORMED + "Unterminated comment at line 1 column 6"),
+    ("{/*", MALFORMED + "Unterminated comment at line 1 column 4"),
+    ("[\n [\n 1 2", MALFORMED + "Unterminated array at line 3 column 5"),
 ]
 
 
@@ -66,6 +64,27 @@ def test_refuses_with_the_place(text: str, message: str) -> None:
     with pytest.raises(JsonSyntaxError) as caught:
         read_document(text)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('["abc"]', "STRING at line 1 column 3"),
+        ("[abc]", "STRING at line 1 column 2"),
+        ("[15]", "NUMBER at line 1 column 4"),
+        ("[1.5]", "NUMBER at line 1 column 2"),
+        ("[9223372036854775807]", "NUMBER at line 1 column 21"),
+        ("[9223372036854775808]", "NUMBER at line 1 column 2"),
+        ("[true]", "BOOLEAN at line 1 column 6"),
+        ("[[]]", "BEGIN_ARRAY at line 1 column 3"),
+    ],
+)
+def test_what_stands_in_place_of_another_is_told_with_how_far_it_was_read(text: str, what: str) -> None:
+    reader = JsonReader(text)
+    reader.begin(Token.BEGIN_ARRAY)
+    with pytest.raises(JsonSyntaxError) as caught:
+        reader.begin(Token.BEGIN_OBJECT)
+    assert str(caught.value) == f"java.lang.IllegalStateException: Expected BEGIN_OBJECT but was {what}"
 
 
 @pytest.mark.parametrize("text", ["1", "-12.50", "1e5", "1.5E+3", "99999999999999999999"])

@@ -209,12 +209,12 @@ ERRORS: list[tuple[str, list[str], int]] = [
     ('{"name":"m","tags":{"h":"a"},"datapoints":[[1,{},""],[2,3]]}', ["Unregistered data point type ''"], 1),
     (
         '{"name":"m","tags":{"h":"a"},"timestamp":9223372036854777856,"value":1}',
-        ["java.lang.NumberFormatException: Expected a long but was 9223372036854777856"],
+        ["java.lang.NumberFormatException: Expected a long but was 9223372036854777856 at line 1 column 61"],
         0,
     ),
     (
         '{"name":"m","tags":{"h":"a"},"timestamp":1,"value":1,"ttl":2147483648}',
-        ["java.lang.NumberFormatException: Expected a long but was 2147483648"],
+        ["java.lang.NumberFormatException: Expected an int but was 2147483648 at line 1 column 70"],
         0,
     ),
     (
@@ -240,9 +240,22 @@ ERRORS: list[tuple[str, list[str], int]] = [
     ('{"name":"\\u12g4","tags":{"h":"a"},"timestamp":1,"value":1}', ["Invalid JSON"], 0),
     (
         '{"name":"m","tags":{"h":"a"},"timestamp":12f,"value":1}',
-        ["java.lang.IllegalStateException: Expected a long but was STRING at line 1 column 45"],
+        ["java.lang.IllegalStateException: Expected a long but was STRING at line 1 column 42"],
         0,
     ),
+    ('{"timestamp":""}', ["java.lang.NumberFormatException: empty String"], 0),
+    ('{"timestamp":" \t"}', ["java.lang.NumberFormatException: empty String"], 0),
+    ('{"timestamp":" x"}', ['java.lang.NumberFormatException: For input string: "x"'], 0),
+    ('{"timestamp":"-1.2.x"}', ["java.lang.NumberFormatException: multiple points"], 0),
+    ('{"timestamp":"1e2..3"}', ['java.lang.NumberFormatException: For input string: "1e2..3"'], 0),
+    ('{"timestamp":"1.5"}', ["java.lang.NumberFormatException: Expected a long but was 1.5 at line 1 column 19"], 0),
+    ('{"ttl":[]}', ["java.lang.IllegalStateException: Expected an int but was BEGIN_ARRAY at line 1 column 9"], 0),
+    (
+        '{"skip_validate":{}}',
+        ["java.lang.IllegalStateException: Expected a boolean but was BEGIN_OBJECT at line 1 column 19"],
+        0,
+    ),
+    ('{"name":"m",}', ["com.google.gson.stream.MalformedJsonException: Expected name at line 1 column 14"], 0),
     (
         '{"name":"m","tags":{"h":"a"},"skip_validate":true,"datapoints":[[1,""],[2,3]]}',
         ["metric[0].datapoints[0].value may not be empty."],
