@@ -11,7 +11,7 @@ from typing import Any, cast
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from amondawa.protocols.kairosdb.java_numbers import as_text
-from amondawa.protocols.kairosdb.lenient import Element
+from amondawa.protocols.kairosdb.tokens import Element
 
 _NULL_NAME = ".name may not be null."
 _ADDRESSES = ("name", "value", "tags")

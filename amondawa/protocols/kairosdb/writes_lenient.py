@@ -24,6 +24,7 @@ from amondawa.protocols.kairosdb.java_numbers import (
     no_double,
 )
 from amondawa.protocols.kairosdb.lenient import JsonReader, caused
+from amondawa.protocols.kairosdb.metric_schema import envelope_faults, value_problem
 from amondawa.protocols.kairosdb.tokens import (
     BadEscape,
     Element,
@@ -33,7 +34,6 @@ from amondawa.protocols.kairosdb.tokens import (
     Number,
     Token,
 )
-from amondawa.protocols.kairosdb.metric_schema import envelope_faults, value_problem
 from amondawa.protocols.kairosdb.writes import NUMBER_TEXT, TYPES, ParsedWrite
 
 _LONG_BITS = 63
