@@ -102,12 +102,14 @@ class RollupRoutes:
         """Compute a task over a range of time, now."""
         domain, task_id = domain_of(request, self._scope), request.match_info["id"]
         now_ms = self._scope.gateway.now_ms
-        start_ms = _time_ms(request.query.get("startTime", ""))
-        end = request.query.get("endTime")
-        end_ms = now_ms if end is None else _time_ms(end)
+        start, end = request.query.get("startTime", ""), request.query.get("endTime")
+        if not start:
+            raise InternalFailure("startTime must be specified")
         json = await self._service.get(domain, task_id)
         if json is None:
             return _unknown(task_id)
+        start_ms = _time_ms(start)
+        end_ms = now_ms if end is None else _time_ms(end)
         await self._service.backfill(domain, stored_task(json, now_ms), start_ms, end_ms)
         return nothing()
 
@@ -148,6 +150,5 @@ def _time_ms(text: str) -> int:
         year, month, day, hour, minute, second, milli = map(int, found.groups())
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC) + timedelta(milliseconds=milli)
     except ValueError as error:
-        said = f'Unparseable date: "{text}"' if text else "startTime must be specified"
-        raise InternalFailure(said) from error
+        raise InternalFailure(f'Unparseable date: "{text}"') from error
     return round(moment.timestamp() * 1000)

@@ -176,6 +176,7 @@ PATHS = [
     ("GET", "/api/v1/datapoints/query", 400),
     ("PUT", "/api/v1/rollups/none", 500),
     ("GET", "/api/v1/rollups/backfill/none", 500),
+    ("GET", "/api/v1/rollups/backfill/none?startTime=x", 404),
 ]
 
 
