@@ -187,7 +187,7 @@ def p99_ms(seconds: list[float]) -> float:
     return float(np.percentile(seconds, 99) * 1000)
 
 
-def measure(seconds: float = 6.0, rounds: int = 3, loads: tuple[str, ...] = LOADS) -> list[Figure]:
+def measure(seconds: float = 6.0, rounds: int = 5, loads: tuple[str, ...] = LOADS) -> list[Figure]:
     """Measure every sort of load."""
     with fresh_server() as server:
         key, other = add_key(server, "quiet:rw"), add_key(server, "loud:rw")
@@ -230,7 +230,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=6.0, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loads", default=",".join(LOADS), help="separated by commas")
     arguments = parser.parse_args()
     report(measure(arguments.seconds, arguments.rounds, tuple(arguments.loads.split(","))))

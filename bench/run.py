@@ -50,6 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     measurements = plan(arguments.quick)
     wanted = arguments.only.split(",") if arguments.only else list(measurements)
+    if unknown := [name for name in wanted if name not in measurements]:
+        parser.error(f"no measurement is called {', '.join(unknown)}: there are {', '.join(measurements)}")
     prime()
     figures: list[Figure] = []
     for name in wanted:
