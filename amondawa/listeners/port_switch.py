@@ -1,6 +1,7 @@
 """One port for HTTP and lines: the first byte of a connection decides, as on OpenTSDB's port.
 
-No line command begins with a capital letter, every HTTP method does. Source: suite opentsdb/telnet (`PUT` in capitals).
+No line command begins with a capital letter, every HTTP method does. What begins with one and is no HTTP in its first line,
+such as `PUT` with a point behind it, ends the connection without a word, as in the original (seen of OpenTSDB 2.4.0).
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from typing import cast
 
 from amondawa.listeners.telnet import DELAY_S, LineConnection, LineLimits, LineServer, SessionFactory
 
+LONGEST_START_BYTES = 8_192
+"""A request line longer than this is left to the HTTP server."""
 HttpFactory = Callable[[], asyncio.BaseProtocol]
 
 
 class SwitchConnection(asyncio.Protocol):
-    """A connection whose first byte has not come yet; then it hands its transport, and the bytes, to the right protocol.
+    """A connection of unknown kind; once that shows it hands its transport, and the bytes so far, to the right protocol.
 
     Args:
         http: makes the protocol of an HTTP connection.
         factory: makes the session of a line connection.
         limits: of the server's line connections; connections without a byte obey them too.
-        undecided: where it is kept until the first byte.
+        undecided: where it is kept until then.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class SwitchConnection(asyncio.Protocol):
         self._undecided = undecided
         self._transport: asyncio.Transport | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._begun = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the first byte, for a limited time."""
@@ -44,17 +48,25 @@ class SwitchConnection(asyncio.Protocol):
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Hand over by the first byte."""
+        """Hand over: lines by their first byte, HTTP by its first line."""
         transport = self._transport
         if transport is None or not data:
             return
+        begun = self._begun = self._begun + data
+        is_http = b"A" <= begun[:1] <= b"Z"
+        if is_http:
+            line, ended, _ = begun.partition(b"\n")
+            if not ended and len(begun) < LONGEST_START_BYTES:
+                return
+            if ended and b" HTTP/" not in line:
+                self.close()
+                return
         self._forget()
-        is_http = b"A" <= data[:1] <= b"Z"
         protocol = self._http() if is_http else LineConnection(self._factory, self._limits)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         if isinstance(protocol, asyncio.Protocol) and not transport.is_closing():
-            protocol.data_received(data)
+            protocol.data_received(begun)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection may end without a byte: clients look whether somebody is there."""

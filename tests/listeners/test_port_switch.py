@@ -86,6 +86,22 @@ async def test_an_http_request_may_be_cut_at_every_byte(server: SwitchServer, di
     assert (await reader.read()).endswith(b"GET 0")
 
 
+@pytest.mark.parametrize("line", [b"PUT m 1 1 a=b\n", b"Version\r\n", b"Q\n", b"GET /size\r\n"])
+async def test_a_line_in_capitals_that_is_no_http_is_not_answered(
+    server: SwitchServer, sessions: list[Echo], dial: Dialler, line: bytes
+) -> None:
+    reader, writer = await dial(server.addresses[0])
+    writer.write(line)
+    assert await reader.read() == b""
+    assert not sessions
+
+
+async def test_a_request_line_that_does_not_end_is_the_http_servers(server: SwitchServer, dial: Dialler) -> None:
+    reader, writer = await dial(server.addresses[0])
+    writer.write(b"GET /" + b"x" * 20_000)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+
+
 @pytest.mark.parametrize("first", [b"put m", b"version", b"\n", b" ", b"\r\n", b"\x00", b"[", b"@", b"\xff", b"zZ"])
 async def test_any_other_first_byte_is_lines(
     server: SwitchServer, sessions: list[Echo], first: bytes, dial: Dialler
