@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -25,16 +24,6 @@ def settings(endpoint: str) -> dict[str, str]:
     space = f"gateway{next(spaces)}"
     own = {"AMDW_STORE": "dynamodb", "AMDW_DYNAMODB_ENDPOINT": endpoint, "AMDW_TABLE_SPACE": space}
     return {**CREDENTIALS, **own}
-
-
-@pytest.fixture
-def server(settings: dict[str, str], tmp_path: Path) -> Iterator[ServerProcess]:
-    one = ServerProcess(tmp_path / "data", {**settings, "AMDW_GATEWAY_ID": "one"}).start()
-    try:
-        one.wait_ready()
-        yield one
-    finally:
-        one.stop()
 
 
 def write(server: ServerProcess, first: int, number: int) -> list[list[int]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -38,16 +36,6 @@ def settings(request: pytest.FixtureRequest) -> dict[str, str]:
         "AMDW_TABLE_SPACE": space,
         "AMDW_MASTER_KEY": "00" * 32,
     }
-
-
-@pytest.fixture
-def server(settings: dict[str, str], tmp_path: Path) -> Iterator[ServerProcess]:
-    one = ServerProcess(tmp_path / "data", {**settings, "AMDW_GATEWAY_ID": "one"}).start()
-    try:
-        one.wait_ready()
-        yield one
-    finally:
-        one.stop()
 
 
 # what is kept ---------------------------------------------------------------------------------------------------------

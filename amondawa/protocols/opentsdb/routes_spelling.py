@@ -44,8 +44,8 @@ class OtherSpellings(web.AbstractResource):
         """See AbstractResource: prefixed applications are not used."""
 
     def url_for(self, **kwargs: str) -> URL:
-        """See AbstractResource: there is none."""
-        raise NotImplementedError
+        """Refuse: what is spelled otherwise has no address of its own. Raises RuntimeError, as aiohttp's own resources do."""
+        raise RuntimeError("another spelling of a path is no address to give out")
 
     def get_info(self) -> Any:
         """See AbstractResource."""
